@@ -1,0 +1,145 @@
+//! Processes this harness starts: pinned to a core, their output kept, ended when dropped.
+//!
+//! Refuses to leave anything behind: the guard here ends its process by pid, and the warden does it
+//! when the guard cannot.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+
+use crate::warden::{ENDING_PATIENCE, Warden, signal};
+
+/// What the contenders run on.
+pub const CONTENDER_CORE: usize = 0;
+/// What the load generator and the backend run on.
+pub const LOAD_CORE: usize = 1;
+
+/// A folder for configurations and logs, removed when dropped, and the way to start processes.
+pub struct Nursery {
+    folder: PathBuf,
+    warden: Warden,
+}
+
+/// A running process.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+    warden: Warden,
+}
+
+impl Nursery {
+    pub fn open() -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("lockgate-perf-{}", std::process::id()));
+        std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let warden = Warden::start().inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))?;
+        warden.remove_at_end(&folder);
+        Ok(Self { folder, warden })
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes a file into the folder and says where it is.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, String> {
+        let path = self.path(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Starts `program` on one core; `name` names its log.
+    pub fn start(
+        &self,
+        name: &str,
+        core: usize,
+        program: &Path,
+        setup: impl FnOnce(&mut Command),
+    ) -> Result<Running, String> {
+        let log = self.path(&format!("{name}.log"));
+        let say = |error: std::io::Error| format!("{name}: {error}");
+        let output = File::create(&log).map_err(say)?;
+        let mut command = pinned(core, program);
+        command.stdin(Stdio::null()).stderr(output.try_clone().map_err(say)?).stdout(output).process_group(0);
+        setup(&mut command);
+        let child = command.spawn().map_err(say)?;
+        self.warden.watch(child.id());
+        Ok(Running { child, log, warden: self.warden.clone() })
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A command that `taskset` puts on a core; it keeps its pid, for taskset becomes the program.
+fn pinned(core: usize, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(core.to_string()).arg(program);
+    command
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `Err` with the end of its log if it has ended.
+    pub fn check(&mut self) -> Result<(), String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("ended with {status}: {}", self.last_words())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Waits for it to end by itself; its output, both streams.
+    pub fn output(mut self) -> Result<String, String> {
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        let text = std::fs::read_to_string(&self.log).map_err(|error| error.to_string())?;
+        if status.success() { Ok(text) } else { Err(format!("{status}: {text}")) }
+    }
+
+    /// The last lines of its log.
+    pub fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join(" | ")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = self.child.id();
+        // While it is not waited for, its pid can be nobody else's.
+        if let Ok(None) = self.child.try_wait() {
+            signal(pid, "TERM");
+            let deadline = Instant::now() + ENDING_PATIENCE;
+            while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        self.warden.forget(pid);
+    }
+}
+
+/// Runs a short command to its end.
+pub fn ask(program: &Path, arguments: &[&str]) -> Result<Output, String> {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{}: {error}", program.display()))
+}
+
+/// A port of loopback that nobody listens on now.
+pub fn free_port() -> Result<SocketAddr, String> {
+    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    probe.map_err(|error| format!("no free port: {error}"))
+}

@@ -1,0 +1,132 @@
+//! One run of wrk and what it found. Refuses to believe a run with any error in it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::children::{LOAD_CORE, Nursery};
+
+/// Runs only when wrk has finished, so it costs no request anything. `percentile` is in µs.
+const SCRIPT: &str = r#"
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format("\nfound %d %d %d %d %d %d %d %d %d %d %d\n", summary.requests, summary.duration,
+    summary.bytes, e.connect, e.read, e.write, e.status, e.timeout,
+    latency:percentile(50), latency:percentile(99), latency.max))
+end
+"#;
+
+/// What drives the load.
+pub struct Wrk {
+    program: PathBuf,
+    script: PathBuf,
+    connections: usize,
+}
+
+/// What wrk found in one run.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub requests: u64,
+    pub duration_us: u64,
+    /// Bytes of all answers, heads included.
+    pub bytes: u64,
+    /// By kind, in the order connect, read, write, status above 399, timeout.
+    pub errors: [u64; 5],
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}
+
+impl Wrk {
+    pub fn new(program: &Path, nursery: &Nursery, connections: usize) -> Result<Self, String> {
+        let script = nursery.write("done.lua", SCRIPT)?;
+        Ok(Self { program: program.to_owned(), script, connections })
+    }
+
+    /// Loads `address` for some seconds; `midway` is called once, half-way.
+    pub fn run(
+        &self,
+        nursery: &Nursery,
+        address: SocketAddr,
+        seconds: u64,
+        midway: impl FnOnce(),
+    ) -> Result<Found, String> {
+        let running = nursery.start("wrk", LOAD_CORE, &self.program, |command| {
+            command.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"]);
+            command.arg(&self.script).arg(format!("http://{address}/"));
+        })?;
+        std::thread::sleep(Duration::from_millis(seconds * 500));
+        midway();
+        Found::parse(&running.output().map_err(|error| format!("wrk: {error}"))?)
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts and microseconds of a run of at most an hour fit 52 bits")]
+impl Found {
+    fn parse(output: &str) -> Result<Self, String> {
+        let line = output.lines().find_map(|line| line.strip_prefix("found "));
+        let numbers: Vec<u64> = line.unwrap_or_default().split(' ').filter_map(|number| number.parse().ok()).collect();
+        let [requests, duration_us, bytes, connect, read, write, status, timeout, p50_us, p99_us, max_us] = numbers[..]
+        else {
+            return Err(format!("wrk said nothing that can be read: {output}"));
+        };
+        let errors = [connect, read, write, status, timeout];
+        Ok(Self { requests, duration_us, bytes, errors, p50_us, p99_us, max_us })
+    }
+
+    pub fn per_second(&self) -> f64 {
+        self.requests as f64 * 1e6 / self.duration_us.max(1) as f64
+    }
+
+    pub fn count(&self) -> f64 {
+        self.requests as f64
+    }
+
+    /// Why this run proves nothing, if so. `answer` is the length of one whole answer, `served` how
+    /// many requests the backend saw meanwhile.
+    pub fn void(&self, answer: usize, served: u64, connections: usize) -> Option<String> {
+        let [connect, read, write, status, timeout] = self.errors;
+        if self.errors != [0; 5] {
+            return Some(format!(
+                "errors: {connect} connect, {read} read, {write} write, {status} status, {timeout} timeout"
+            ));
+        }
+        if self.requests == 0 {
+            return Some("no request finished".into());
+        }
+        // wrk counts the bytes of answers cut off by its end, at most one a connection.
+        let expected = answer as u64 * self.requests;
+        let slack = (answer * connections * 2) as u64;
+        if self.bytes.abs_diff(expected) > slack {
+            return Some(format!("{} bytes where {expected} were expected: other answers came", self.bytes));
+        }
+        if served.abs_diff(self.requests) > 2 * connections as u64 {
+            return Some(format!("wrk counts {} requests, the backend {served}", self.requests));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        Found::parse("Running\nfound 1000 5000000 200000 0 0 0 0 0 800 1200 9000\n").expect("the script's line")
+    }
+
+    #[test]
+    fn the_scripts_line_is_read() {
+        assert!((found().per_second() - 200.0).abs() < 1e-9);
+        assert_eq!((found().p50_us, found().p99_us, found().max_us), (800, 1200, 9000));
+        Found::parse("unable to connect").expect_err("no line");
+    }
+
+    #[test]
+    fn a_run_with_errors_or_other_answers_is_void() {
+        assert_eq!(found().void(200, 1000, 1), None);
+        assert!(found().void(210, 1000, 1).is_some());
+        assert!(found().void(200, 900, 1).is_some());
+        assert!(Found { errors: [0, 1, 0, 0, 0], ..found() }.void(200, 1000, 1).is_some());
+    }
+}

@@ -1,0 +1,80 @@
+//! The connector as a running thing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::report::ConnectorReport;
+use super::{StartError, failed, open_admin};
+use crate::backend::dns;
+use crate::config::ConnectorConfig;
+use crate::connector::{self, Credentials, Running, Setup, Status};
+use crate::drain::{self, Drain, Ending};
+use crate::io::worker::Workers;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+
+/// A running connector.
+pub struct Connector {
+    running: Running,
+    drain: Drain,
+    admin: Option<SocketAddr>,
+}
+
+impl Connector {
+    /// Starts a connector on `workers`; it dials in the background.
+    ///
+    /// # Errors
+    /// What cannot be had and how to mend it.
+    pub async fn start(
+        office: &Handle,
+        workers: &Workers,
+        config: &ConnectorConfig,
+        credentials: Credentials,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let (drain, watch) = drain::channel();
+        let limits = Limits {
+            backend_connections: config.limits.backend_connections,
+            backend_idle_timeout: config.limits.backend_idle_timeout,
+            backend_connect_timeout: config.limits.backend_connect_timeout,
+            ..Limits::default()
+        };
+        let setup = Setup {
+            data_dir: config.data_dir.clone(),
+            credentials: credentials.clone(),
+            limits,
+            resolver: dns::Office::start(office),
+            metrics: metrics.clone(),
+            drain: watch,
+        };
+        let running = connector::start(workers, setup).map_err(failed("the connector's credentials"))?;
+        let report = Arc::new(ConnectorReport { status: running.status.clone(), credentials });
+        let admin = open_admin(office, config.admin, metrics, report).await?;
+        Ok(Self { running, drain, admin })
+    }
+
+    /// Where its admin port listens, if it has one.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// How its links stand.
+    #[must_use]
+    pub fn status(&self) -> &Arc<Status> {
+        &self.running.status
+    }
+
+    /// Completes when the edge has refused it for good, with the reason.
+    pub async fn refused(&mut self) -> String {
+        self.running.refused().await
+    }
+
+    /// Tells the edge, lets streams finish for `grace`, and says how it ended.
+    pub async fn stop(&self, grace: Duration) -> Ending {
+        self.drain.drain(grace).await
+    }
+}

@@ -1,0 +1,107 @@
+//! Settings that have their place in the file but whose feature is not part of this build yet.
+//!
+//! Refuses their use with an honest reason: a setting accepted and then ignored would be a lie,
+//! and with `pre_authentication` a dangerous one.
+
+use toml::de::DeValue;
+
+use super::error::{Wrong, quoted};
+use super::kind::{Choice, Kind, Switch};
+
+/// Who must sign in before a byte reaches a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreAuthentication {
+    /// Nobody: the backend does what sign-in it wants.
+    Passthrough,
+}
+
+/// `pre_authentication`.
+pub(super) struct SignIn;
+
+const SIGN_IN: Choice<PreAuthentication> = Choice(&[("passthrough", PreAuthentication::Passthrough)]);
+
+impl Kind for SignIn {
+    type Value = PreAuthentication;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<PreAuthentication, Vec<Wrong>> {
+        match value.as_str() {
+            Some("oidc") => Err(Wrong::one("sign-in (\"oidc\") is not part of this build yet; use \"passthrough\"")),
+            _ => SIGN_IN.read(value),
+        }
+    }
+
+    fn show(&self, value: &PreAuthentication) -> String {
+        SIGN_IN.show(value)
+    }
+
+    fn allowed(&self) -> String {
+        SIGN_IN.allowed()
+    }
+}
+
+/// `translate_urls_in_body`.
+pub(super) struct BodyTranslation;
+
+impl Kind for BodyTranslation {
+    type Value = bool;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<bool, Vec<Wrong>> {
+        if Switch.read(value)? {
+            return Err(Wrong::one("translating URLs in bodies is not part of this build yet; use false"));
+        }
+        Ok(false)
+    }
+
+    fn show(&self, value: &bool) -> String {
+        Switch.show(value)
+    }
+
+    fn allowed(&self) -> String {
+        "false".to_owned()
+    }
+}
+
+/// `filters`: the names of a chain's filters.
+pub(super) struct Filters;
+
+impl Kind for Filters {
+    type Value = Vec<String>;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<Vec<String>, Vec<Wrong>> {
+        match value {
+            DeValue::Array(filters) if filters.is_empty() => Ok(Vec::new()),
+            DeValue::Array(_) => Err(Wrong::one("filters are not part of this build yet; leave the list empty")),
+            _ => Err(self.mistyped(value)),
+        }
+    }
+
+    fn show(&self, value: &Vec<String>) -> String {
+        let names: Vec<_> = value.iter().map(|name| quoted(name)).collect();
+        format!("[{}]", names.join(", "))
+    }
+
+    fn allowed(&self) -> String {
+        "an empty list".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::read_literal;
+    use super::*;
+
+    #[test]
+    fn what_is_not_built_is_refused_with_its_reason() {
+        assert_eq!(read_literal(&SignIn, "\"passthrough\""), Ok(PreAuthentication::Passthrough));
+        let reason = "sign-in (\"oidc\") is not part of this build yet; use \"passthrough\"";
+        assert_eq!(read_literal(&SignIn, "\"oidc\""), Err(reason.to_owned()));
+        assert!(read_literal(&SignIn, "\"none\"").is_err());
+        assert_eq!(read_literal(&BodyTranslation, "false"), Ok(false));
+        let reason = "translating URLs in bodies is not part of this build yet; use false";
+        assert_eq!(read_literal(&BodyTranslation, "true"), Err(reason.to_owned()));
+        assert_eq!(read_literal(&Filters, "[]"), Ok(Vec::new()));
+        let reason = "filters are not part of this build yet; leave the list empty";
+        assert_eq!(read_literal(&Filters, "[\"a\"]"), Err(reason.to_owned()));
+        assert!(read_literal(&Filters, "\"a\"").is_err());
+    }
+}

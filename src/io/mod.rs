@@ -1,0 +1,9 @@
+//! The ground: worker threads, sockets and scratch buffers.
+//!
+//! The only room that knows the platform. It refuses to know what the bytes mean: no TLS, no
+//! HTTP, no limits of its own beyond the sizes written beside each constant.
+
+pub mod buffer;
+pub mod clock;
+pub mod socket;
+pub mod worker;

@@ -1,0 +1,133 @@
+//! Worker threads: one pinned thread per core, each with its own single-threaded runtime.
+//!
+//! ```text
+//!   Workers ── job ──▶ mailbox of worker i ──▶ runs on its LocalSet; what it spawns stays there
+//! ```
+//!
+//! Everything a request touches is `!Send` and lives on one worker. The only way in is a job in
+//! the mailbox, and jobs belong to the control path: a request never crosses workers. The room
+//! refuses to block: a full mailbox is an error to the sender, not a wait.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+/// Jobs waiting for one worker. They are control messages (adopt a link, flush metrics, report),
+/// a few a second; 4096 is a worker that has not turned its loop for minutes.
+const MAILBOX_JOBS: usize = 4096;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A handle to all workers of a process; cheap to clone.
+#[derive(Clone)]
+pub struct Workers {
+    mailboxes: Arc<[mpsc::Sender<Job>]>,
+}
+
+/// Joins the worker threads; returned by [`Workers::start`] to the one that ends the process.
+pub struct Joiner {
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The mailbox of a worker is full or the worker has ended.
+#[derive(Debug)]
+pub struct Busy;
+
+impl Workers {
+    /// Starts `count` workers (at least one), pinned to cores in turn.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be created.
+    pub fn start(name: &str, count: usize) -> io::Result<(Self, Joiner)> {
+        let mut mailboxes = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..count.max(1) {
+            let (sender, receiver) = mpsc::channel::<Job>(MAILBOX_JOBS);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(61).build()?;
+            let thread = std::thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .stack_size(4 * 1024 * 1024) // 2 MiB of it for guest code of filters
+                .spawn(move || {
+                    pin_to_core(index);
+                    LocalSet::new().block_on(&runtime, turn(receiver));
+                })?;
+            mailboxes.push(sender);
+            threads.push(thread);
+        }
+        Ok((Self { mailboxes: mailboxes.into() }, Joiner { threads }))
+    }
+
+    /// How many workers there are, at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Runs `job` on worker `index` (modulo the count); it may `spawn_local`.
+    ///
+    /// # Errors
+    /// [`Busy`] when the mailbox is full or the worker has ended.
+    pub fn run(&self, index: usize, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
+        self.mailboxes[index % self.mailboxes.len()].try_send(Box::new(job)).map_err(|_| Busy)
+    }
+
+    /// Runs `ask` on every worker and collects the answers that come within `patience`.
+    ///
+    /// A worker that does not answer is left out, so that a stuck data path can still be asked
+    /// about; the index of each answer's worker comes with it.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        patience: std::time::Duration,
+        ask: impl Fn(usize) -> R + Clone + Send + 'static,
+    ) -> Vec<(usize, R)> {
+        let mut waiting = Vec::new();
+        for index in 0..self.count() {
+            let (sender, receiver) = oneshot::channel();
+            let ask = ask.clone();
+            if self.run(index, move || drop(sender.send(ask(index)))).is_ok() {
+                waiting.push((index, receiver));
+            }
+        }
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut answers = Vec::new();
+        for (index, receiver) in waiting {
+            if let Ok(Ok(answer)) = tokio::time::timeout_at(deadline, receiver).await {
+                answers.push((index, answer));
+            }
+        }
+        answers
+    }
+}
+
+impl Joiner {
+    /// Waits for every worker to end; they end when the last [`Workers`] handle is gone.
+    pub fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn turn(mut mailbox: mpsc::Receiver<Job>) {
+    while let Some(job) = mailbox.recv().await {
+        job();
+    }
+}
+
+fn pin_to_core(index: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        // Only cores this process may use: a container's set need not begin at 0.
+        let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+        let cores: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core)).collect();
+        let Some(&core) = cores.get(index % cores.len().max(1)) else { return };
+        let mut only = rustix::thread::CpuSet::new();
+        only.set(core);
+        let _ = rustix::thread::sched_setaffinity(None, &only);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = index;
+}

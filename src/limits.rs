@@ -1,0 +1,131 @@
+//! Every limit of the data path, with its reason. A limit reached is counted and named.
+//!
+//! The values here are the defaults; the ones an operator may change stand in the `[limits]`
+//! table of the configuration under the same name. It refuses to hold a limit without a reason.
+
+use std::time::Duration;
+
+/// Limits of one process, the same for all workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open client connections, all workers together. A connection costs 10–60 KiB with buffers
+    /// of user and kernel space, so 10,000 stay under 600 MiB.
+    pub connections: usize,
+    /// TLS handshakes under way per worker. One costs about 0.3 ms of CPU: 512 are 150 ms of
+    /// work, beyond which new ones would only time out.
+    pub handshakes_in_flight: usize,
+    /// Bytes of one head: request line and fields (RFC 9112, 2.1). 64 KiB carries the largest
+    /// cookies and Kerberos tickets seen in the wild.
+    pub head_bytes_max: usize,
+    /// Fields of one head. Browsers send about 20; the original allows 60.
+    pub header_count_max: usize,
+    /// Bytes of the request target. RFC 9110, 4.1 asks for at least 8,000.
+    pub uri_bytes_max: usize,
+    /// Concurrent HTTP/2 streams of one client connection (RFC 9113, 6.5.2 asks for at least 100).
+    pub streams_per_connection: usize,
+    /// From the first byte of a head to its last: what a slow attacker may hold a connection.
+    pub head_timeout: Duration,
+    /// A keep-alive connection without a request. Browsers give up after 60–300 s themselves.
+    pub idle_timeout: Duration,
+    /// No byte of a body, in either direction, while one is expected and could move.
+    pub body_idle_timeout: Duration,
+    /// How long a request waits for a link of its group: a short break is bridged, a long one told.
+    pub queue_wait: Duration,
+    /// Requests waiting so, per worker.
+    pub queue_length: usize,
+    /// Relay streams on one link. Each may buffer up to a stream window.
+    pub streams_per_link: usize,
+    /// Backend connections per target and worker.
+    pub backend_connections: usize,
+    /// An idle backend connection is closed after this; below the 60–75 s of common servers, so
+    /// that rarely one of ours meets a close of theirs.
+    pub backend_idle_timeout: Duration,
+    /// TCP and TLS to a backend.
+    pub backend_connect_timeout: Duration,
+    /// A client's TLS handshake.
+    pub tls_handshake_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshakes_in_flight: 512,
+            head_bytes_max: 64 * 1024,
+            header_count_max: 128,
+            uri_bytes_max: 16 * 1024,
+            streams_per_connection: 128,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_idle_timeout: Duration::from_secs(60),
+            queue_wait: Duration::from_secs(2),
+            queue_length: 1024,
+            streams_per_link: 4096,
+            backend_connections: 1024,
+            backend_idle_timeout: Duration::from_secs(30),
+            backend_connect_timeout: Duration::from_secs(5),
+            tls_handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Chunk extensions of one body, all together: they carry nothing we forward (RFC 9112, 7.1.1).
+pub const CHUNK_EXTENSION_BYTES: usize = 16 * 1024;
+
+/// Trailer fields of one body: bytes. As hyper's.
+pub const TRAILER_BYTES: usize = 16 * 1024;
+
+/// Interim (1xx) responses of one request: more is a backend gone wild (RFC 9110, 15.2).
+pub const INTERIM_RESPONSES: usize = 16;
+
+/// What an HTTP/1 connection still reads of a request body nobody wanted, to reuse the
+/// connection: four full reads. More is cheaper to close than to read.
+pub const DRAIN_BYTES: usize = 256 * 1024;
+
+/// Bytes queued for one client connection before its body is polled again: keeps one writev busy
+/// without letting a slow client pin more.
+pub const OUTPUT_HIGH_WATER: usize = 256 * 1024;
+
+/// HTTP/2 stream window towards clients: 256 KiB, times `streams_per_connection` bounds uploads.
+pub const PUBLIC_STREAM_WINDOW: u32 = 256 * 1024;
+
+/// HTTP/2 connection window towards clients: 16 full stream windows.
+pub const PUBLIC_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Window of a relay stream on a link: 256 KiB is 13 MB/s at 20 ms for one stream.
+pub const LINK_STREAM_WINDOW: u32 = 256 * 1024;
+
+/// Window of a whole link: as large as HTTP/2 allows, so that only the streams' own windows hold
+/// anything back. A smaller one could be filled by one client's unread downloads, and then every
+/// other stream of the link would stand still. What a link can pin is `streams_per_link` × 256 KiB
+/// (1 GiB by default), until `body_idle_timeout` resets the stalled streams.
+pub const LINK_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// What one stream may queue for sending on HTTP/2 before it must wait.
+pub const H2_SEND_BUFFER: usize = 128 * 1024;
+
+/// Largest DATA frame on a link. Larger frames are fewer writes; one at a time still leaves an
+/// interactive stream waiting for some 50 µs at most.
+pub const LINK_FRAME_BYTES: u32 = 64 * 1024;
+
+/// Small DATA frames received and not yet read that a link tolerates: `streams_per_link` × 64
+/// frames × 256 bytes. The default of `h2` (25,600 bytes) would end every stream of a link
+/// because of one slow WebSocket reader.
+pub const LINK_DATA_FRAME_BUDGET: usize = 4096 * 64 * 256;
+
+/// Streams of a link that may be reset before they were accepted, and remembered after: a crowd
+/// of clients leaving at once must not look like an attack. Bounded by the streams of a link.
+pub const LINK_RESET_STREAMS: usize = 8192;
+
+/// One line of the hello on a link, either way.
+pub const HELLO_BYTES: usize = 16 * 1024;
+
+/// One message on a link's control stream: the pushed configuration of some 20,000 apps.
+pub const CONTROL_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the other half of a tunnelled stream may be silent after one half has ended.
+pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
+
+/// Streams a connector accepts on one link. The edge's own `streams_per_link` is what bounds
+/// them; this is its largest setting, and what a hostile edge could open.
+pub const LINK_STREAMS: u32 = 65_536;

@@ -1,0 +1,35 @@
+//! The integration tests: a small world of edge, connectors and scripted backends in one process,
+//! with real sockets and real TLS, ports from the system, deadlines instead of sleeps.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod backend;
+mod client;
+mod forwarder;
+mod frames;
+mod gate;
+mod load;
+mod socket;
+mod world;
+
+mod admin;
+mod backend_faults;
+mod backend_reuse;
+mod bodies;
+mod cli;
+mod crowding;
+mod drain;
+mod enrol;
+mod errors;
+mod forwarding;
+mod framing;
+mod heads;
+mod http2;
+mod http2_malformed;
+mod interim;
+mod limits;
+mod links;
+mod reload;
+mod streaming;
+mod upgrade;
+mod websocket;
