@@ -9,7 +9,6 @@
 //! (a listener stops accepting, a connection sends GOAWAY, a keep-alive answers `close`).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,15 +45,16 @@ pub struct Guard(Arc<Open>);
 #[derive(Debug, Default)]
 pub struct Local {
     draining: Cell<bool>,
-    waiting: RefCell<HashMap<u64, Waker>>,
-    next: Cell<u64>,
+    /// By seat; a seat that was left is given to the next connection.
+    waiting: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
 }
 
 /// One connection's place in a [`Local`].
 #[derive(Debug)]
 pub struct Seat {
     local: Rc<Local>,
-    number: u64,
+    number: usize,
 }
 
 /// How a drain ended; the log says which.
@@ -126,8 +126,10 @@ impl Local {
             watch.draining().await;
             let Some(local) = weak.upgrade() else { return };
             local.draining.set(true);
-            for (_, waker) in local.waiting.take() {
-                waker.wake();
+            for waiting in local.waiting.borrow_mut().iter_mut() {
+                if let Some(waker) = waiting.take() {
+                    waker.wake();
+                }
             }
         });
         local
@@ -142,8 +144,11 @@ impl Local {
     /// A place for one connection.
     #[must_use]
     pub fn seat(self: &Rc<Self>) -> Seat {
-        let number = self.next.get();
-        self.next.set(number + 1);
+        let number = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            let mut waiting = self.waiting.borrow_mut();
+            waiting.push(None);
+            waiting.len() - 1
+        });
         Seat { local: self.clone(), number }
     }
 }
@@ -154,10 +159,9 @@ impl Seat {
         if self.local.draining.get() {
             return Poll::Ready(());
         }
-        let mut waiting = self.local.waiting.borrow_mut();
-        match waiting.get(&self.number) {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            _ => drop(waiting.insert(self.number, cx.waker().clone())),
+        let waiting = &mut self.local.waiting.borrow_mut()[self.number];
+        if !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waiting = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -165,7 +169,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.local.waiting.borrow_mut().remove(&self.number);
+        self.local.waiting.borrow_mut()[self.number] = None;
+        self.local.free.borrow_mut().push(self.number);
     }
 }
 

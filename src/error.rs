@@ -134,6 +134,15 @@ kinds! {
     FilterFailed "filter-failed" SERVICE_UNAVAILABLE Filter
         "A filter of this application failed."
         "Operator: the log names the filter and the reason.";
+    FilterClosed "filter-closed" SERVICE_UNAVAILABLE Filter
+        "A filter of this application ended the request."
+        "Operator: the log names the filter; it closes what breaks its rules.";
+    ContentTooLarge "content-too-large" PAYLOAD_TOO_LARGE Client
+        "The request's body is too large for a filter of this application."
+        "Send less at once. Operator: see request_buffer in the filter's limits; the log names the filter.";
+    ResponseTooLarge "response-too-large" BAD_GATEWAY Backend
+        "The application's answer is too large for a filter that has to see all of it."
+        "Operator: see response_buffer in the filter's limits; the log names the filter.";
     Overloaded "overloaded" SERVICE_UNAVAILABLE Edge
         "Too much is going on right now."
         "Try again in a moment. Operator: the log names the limit that was reached.";

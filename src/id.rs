@@ -47,13 +47,23 @@ impl RequestId {
         once(&self.0)
     }
 
-    /// A `traceparent` (W3C Trace Context, 3.2) with this id as trace id and a new parent id.
+    /// A `traceparent` (W3C Trace Context, 3.2) with this id as trace id. The parent id is the
+    /// trace id's last half, so that both ends of a link make the same of one request id.
     #[must_use]
     pub fn traceparent(&self) -> HeaderValue {
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        once(&self.traceparent_text())
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn traceparent_text(&self) -> [u8; 55] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000001-01";
         text[3..35].copy_from_slice(&self.0);
-        write_hex(u128::from(fastrand::u64(1..)), &mut text[36..52]);
-        once(&text)
+        // A parent id of zeros alone would be invalid (3.2.2.4).
+        if self.0[16..].iter().any(|&digit| digit != b'0') {
+            text[36..52].copy_from_slice(&self.0[16..]);
+        }
+        text
     }
 }
 

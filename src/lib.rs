@@ -6,6 +6,7 @@
 //! ```text
 //!   client ─▶ edge ─▶ exchange ─┬▶ routing   which app
 //!                               ├▶ auth      who may enter
+//!                               ├▶ filters   sandboxed modules, there and back
 //!                               └▶ relay     which link ─▶ tunnel ═════ connector ─▶ backend
 //!                                            or the backend itself ────────────────▶ backend
 //! ```
@@ -33,6 +34,7 @@ pub mod edge;
 pub mod exchange;
 
 pub mod auth;
+pub mod filters;
 pub mod relay;
 pub mod routing;
 

@@ -53,11 +53,20 @@ const ONLY: &[(&str, &[&str])] = &[("config", &["limits", "error"])];
 const FILE_LINES: Ratchet = Ratchet { what: "file", soft: 350, hard: 600, rows: &[] };
 /// Functions above 80 lines, from `fn` to the closing brace, as `path::function`.
 /// `Metrics::new` is one table of declarations; cut in two it would be harder to read.
-const FUNCTION_LINES: Ratchet =
-    Ratchet { what: "function", soft: 80, hard: 150, rows: &[("src/metrics/mod.rs::new", 100)] };
+const FUNCTION_LINES: Ratchet = Ratchet {
+    what: "function",
+    soft: 80,
+    hard: 150,
+    rows: &[
+        ("src/metrics/mod.rs::new", 100),
+        ("tests/it/filters/commons.rs::abi_14_properties", 94),
+        ("tests/it/filters/loading.rs::every_fault_of_a_module_is_told_and_changes_nothing", 92),
+    ],
+};
 
 /// The only places that may say `unsafe`. Guest memory (`src/filters/memory`) joins when it must.
-const UNSAFE_HOMES: &[&str] = &["src/io/uring/", "src/io/uring.rs"];
+const UNSAFE_HOMES: &[&str] =
+    &["src/io/uring/", "src/io/uring.rs", "src/filters/cache.rs", "filters/abi/src/", "filters/probe/src/"];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "helpers", "helper", "common", "misc"];

@@ -3,25 +3,28 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::server::ProducesTickets;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::core::Core;
+use super::filter_report::FilterReport;
+use super::filters::Filters;
 use super::report::EdgeReport;
 use super::{StartError, cannot_listen, failed, open_admin, snapshot};
 use crate::backend::{Backends, Resolver, dns};
-use crate::config::{AppSettings, EdgeConfig, LOCAL_GROUP};
+use crate::config::{EdgeConfig, LOCAL_GROUP};
 use crate::control::ca::Authority;
 use crate::control::desk::{self, Clerk};
 use crate::control::store::Store;
 use crate::drain::{self, Drain, Ending, Local, Watch};
-use crate::edge::{Door, PublicTls, listen};
-use crate::exchange::{Corridor, Identity, Rooms};
+use crate::edge::{Door, listen};
+use crate::exchange::{Corridor, Identity};
+use crate::filters::Host;
 use crate::http::Scheme;
 use crate::io::socket;
 use crate::io::worker::Workers;
@@ -30,13 +33,9 @@ use crate::metrics::{Metrics, Shard};
 use crate::relay::Relay;
 use crate::trace::{AccessLog, AccessSink};
 use crate::tunnel::arrival::{self, Office};
-use crate::tunnel::control::Pushes;
 use crate::tunnel::fleet::{Fleet, LinkReport, Mail};
 use crate::tunnel::tls::EdgeTls;
 use crate::tunnel::token::JoinToken;
-
-/// How long a question to a worker's fleet may take.
-const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Addresses an edge listens on, with the ports the system chose.
 #[derive(Clone, Debug)]
@@ -54,21 +53,6 @@ pub struct Edge {
     addresses: Addresses,
     core: Arc<Core>,
     drain: Drain,
-}
-
-/// What reload, report and drain share.
-pub(super) struct Core {
-    pub(super) rooms: Arc<ArcSwap<Rooms>>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) store: Store,
-    pub(super) fleets: Vec<mpsc::Sender<Mail>>,
-    pub(super) config: Mutex<EdgeConfig>,
-    pub(super) last_reload_error: Mutex<Option<String>>,
-    authority: Arc<Authority>,
-    tls: Arc<ArcSwap<PublicTls>>,
-    pushes: watch::Sender<Pushes>,
-    generation: AtomicU64,
-    ticketer: Arc<dyn ProducesTickets>,
 }
 
 impl Edge {
@@ -93,8 +77,14 @@ impl Edge {
         let link_tls =
             EdgeTls::new(authority.certificate_der(), &chain, &key).map_err(failed("the edge's own certificate"))?;
         let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed("TLS tickets"))?;
-        let built = snapshot::build(&config, 1, &ticketer).map_err(|faults| StartError(faults.join("\n")))?;
         let count = workers.count();
+        let filters = Arc::new(Filters::open(&data_dir, count, metrics.clone()).map_err(StartError)?);
+        let (loader, wanted) = (filters.clone(), config.clone());
+        // Compiling takes as long as it takes; a runtime's own threads are not for that.
+        let loaded = office.spawn_blocking(move || loader.load(&wanted)).await.map_err(failed("filters"))?;
+        let loaded = loaded.map_err(|faults| StartError(faults.join("\n")))?;
+        let built = snapshot::build(&config, &loaded, 1, &ticketer).map_err(|faults| StartError(faults.join("\n")))?;
+        filters.publish(loaded);
         let (https, https_sockets) =
             socket::bind_shared(config.listen.https, count).map_err(cannot_listen("https", config.listen.https))?;
         let (http, http_sockets) = match config.listen.http {
@@ -113,9 +103,11 @@ impl Edge {
             config: Mutex::new(config.clone()),
             last_reload_error: Mutex::default(),
             authority: authority.clone(),
+            filters,
             tls: Arc::new(ArcSwap::from_pointee(built.tls)),
             pushes: watch::Sender::new(built.pushes),
             generation: AtomicU64::new(1),
+            changing: Mutex::default(),
             ticketer,
         });
         metrics.generation.set(1);
@@ -128,6 +120,7 @@ impl Edge {
             limits: snapshot::limits(&config.limits),
             link_tls,
             office: door_office,
+            runtime: office.clone(),
             resolver: dns::Office::start(office),
             access: access.filter(|_| config.log.access),
             identity: Identity::new(&format!("{:08x}", fastrand::u32(..))),
@@ -154,7 +147,7 @@ impl Edge {
         &self.addresses
     }
 
-    /// Puts another configuration in force. Requests under way keep the old one; streams of apps
+    /// Puts another configuration in force; blocks for as long as its filters take to compile. Requests under way keep the old one; streams of apps
     /// that did not change are not touched.
     ///
     /// # Errors
@@ -177,6 +170,12 @@ impl Edge {
         let mut config = config;
         config.listen.https = self.addresses.https;
         token(&self.core.store, &self.core.authority, &config, group, None, validity).await
+    }
+
+    /// The filters in force.
+    #[must_use]
+    pub fn filters(&self) -> Vec<FilterReport> {
+        self.core.filter_reports()
     }
 
     /// The links of all workers.
@@ -225,68 +224,6 @@ pub async fn token(
     Ok(JoinToken { edge: config.dialled_address(), ca_fingerprint: authority.fingerprint(), id, secret })
 }
 
-impl Core {
-    fn reload(&self, config: EdgeConfig) -> Result<u64, Vec<String>> {
-        let generation = self.generation.load(Ordering::Acquire) + 1;
-        let built = snapshot::build(&config, generation, &self.ticketer).inspect_err(|faults| {
-            self.refuse_reload(faults);
-        })?;
-        if let Ok(mut current) = self.config.lock() {
-            warn_of_restart(&current, &config);
-            self.rooms.store(Arc::new(built.rooms));
-            self.tls.store(Arc::new(built.tls));
-            self.pushes.send_replace(built.pushes);
-            self.generation.store(generation, Ordering::Release);
-            *current = config;
-        }
-        self.metrics.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.metrics.reloads.with_label_values(&["ok"]).inc();
-        if let Ok(mut last) = self.last_reload_error.lock() {
-            *last = None;
-        }
-        tracing::info!(generation, "configuration reloaded");
-        Ok(generation)
-    }
-
-    fn refuse_reload(&self, faults: &[String]) {
-        self.metrics.reloads.with_label_values(&["refused"]).inc();
-        for fault in faults {
-            tracing::error!(fault, "configuration refused; the old one stays in force");
-        }
-        if let Ok(mut last) = self.last_reload_error.lock() {
-            *last = Some(faults.join("\n"));
-        }
-    }
-
-    pub(super) async fn links(&self) -> Vec<LinkReport> {
-        let mut links = Vec::new();
-        for fleet in &self.fleets {
-            let (answer, answered) = tokio::sync::oneshot::channel();
-            if fleet.try_send(Mail::Report(answer)).is_ok()
-                && let Ok(Ok(report)) = tokio::time::timeout(REPORT_PATIENCE, answered).await
-            {
-                links.extend(report);
-            }
-        }
-        links
-    }
-}
-
-/// What a reload cannot change is said, not silently ignored.
-fn warn_of_restart(old: &EdgeConfig, new: &EdgeConfig) {
-    let fixed = |config: &EdgeConfig| EdgeConfig {
-        apps: Vec::<AppSettings>::new(),
-        certificates: Vec::new(),
-        trusted_proxies: Vec::new(),
-        public_address: None,
-        grace_period: Duration::ZERO,
-        ..config.clone()
-    };
-    if fixed(old) != fixed(new) {
-        tracing::warn!("data_dir, workers, listen, log and limits change only at a restart; the rest is in force now");
-    }
-}
-
 /// What each worker builds its door from.
 #[derive(Clone)]
 struct Parts {
@@ -294,6 +231,7 @@ struct Parts {
     limits: Limits,
     link_tls: EdgeTls,
     office: Office,
+    runtime: Handle,
     resolver: dns::Office,
     access: Option<AccessSink>,
     identity: Identity,
@@ -309,9 +247,10 @@ impl Parts {
         let limits = Rc::new(self.limits);
         let fleet = Fleet::start(metrics, self.core.pushes.subscribe(), self.office.clone(), mail);
         let backends = Backends::new(limits.clone(), Resolver::new(self.resolver), shard.clone());
+        let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());
         let relay = Relay::new(fleet, backends, limits.clone(), shard.clone());
         let access = self.access.map(AccessLog::start);
-        let corridor = Corridor::new(self.core.rooms.clone(), relay, shard.clone(), access, self.identity);
+        let corridor = Corridor::new(self.core.rooms.clone(), (filters, relay), shard.clone(), access, self.identity);
         let door = Rc::new(Door {
             corridor,
             limits,

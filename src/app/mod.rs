@@ -9,10 +9,17 @@
 //! requests.
 
 pub mod connector;
+mod core;
 pub mod edge;
+mod filter_report;
+mod filter_settings;
+pub mod filters;
 pub mod reload;
 mod report;
 pub mod snapshot;
+
+pub use filter_report::FilterReport;
+pub use filter_settings::{manifest_file, manifest_of, together, upstream_spec};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

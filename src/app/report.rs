@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::edge::Core;
+use super::core::Core;
 use crate::connector::{Credentials, Status};
-use crate::control::admin::{Answer, Report};
+use crate::control::admin::{Answer, Refusal, Replaced, Report};
 use crate::drain::Watch;
 
 pub(super) struct EdgeReport {
@@ -76,7 +77,17 @@ impl Report for EdgeReport {
                 "apps": apps,
                 "groups": groups,
                 "connectors": connectors,
+                "filters": self.core.filter_reports(),
             })
+        })
+    }
+
+    fn replace_filter(&self, name: String, wasm: Bytes) -> Answer<'_, Result<Replaced, Refusal>> {
+        Box::pin(async move {
+            let core = self.core.clone();
+            // Compiling takes as long as it takes; the office's own threads are not for that.
+            let replaced = tokio::task::spawn_blocking(move || core.replace_filter(&name, wasm)).await;
+            replaced.unwrap_or_else(|error| Err(Refusal::Failed(error.to_string())))
         })
     }
 }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::value::RawValue;
 
+use super::filters::{Serving, chain};
 use crate::auth::Policy;
 use crate::backend::{Protocol, Target, TargetSpec, Verify};
 use crate::config::{
@@ -45,6 +46,7 @@ pub struct Snapshot {
 /// Everything that is wrong, a line each.
 pub fn build(
     config: &EdgeConfig,
+    filters: &Serving,
     generation: u64,
     ticketer: &Arc<dyn rustls::server::ProducesTickets>,
 ) -> Result<Snapshot, Vec<String>> {
@@ -58,7 +60,7 @@ pub fn build(
                 if let Some(push) = push {
                     pushed.entry(settings.group.clone()).or_default().push(push);
                 }
-                routes.push((published(&settings.external_url), Arc::new(app_of(settings, destination))));
+                routes.push((published(&settings.external_url), Arc::new(app_of(settings, filters, destination))));
             }
             Err(fault) => faults.push(fault),
         }
@@ -197,6 +199,7 @@ fn destination_of(settings: &AppSettings, target: TargetSpec) -> (Destination, O
         group: settings.group.clone(),
         app: header(&settings.name),
         revision: header(&revision),
+        host: target.host_field(),
         timeout: settings.backend_timeout,
         tls: target.tls,
     };
@@ -205,12 +208,13 @@ fn destination_of(settings: &AppSettings, target: TargetSpec) -> (Destination, O
     (destination, push)
 }
 
-fn app_of(settings: &AppSettings, destination: Destination) -> App {
+fn app_of(settings: &AppSettings, filters: &Serving, destination: Destination) -> App {
     let internal = &settings.internal_url;
     let dot = if internal.wildcard { "." } else { "" };
     let port = internal.port.map(|port| format!(":{port}")).unwrap_or_default();
     App {
-        name: settings.name.clone(),
+        name: settings.name.as_str().into(),
+        chain: chain(settings, filters),
         external_path: settings.external_url.path.clone(),
         external_port: settings.external_url.effective_port(),
         internal_path: internal.path.clone(),

@@ -55,7 +55,7 @@ pub(super) struct Failed {
 pub(super) async fn send(
     conn: Shared,
     lease: Lease,
-    mut request: Outgoing,
+    mut request: Box<Outgoing>,
     silence: Duration,
     give_back: GiveBack,
 ) -> Result<Response, Failed> {
@@ -94,7 +94,10 @@ pub(super) async fn send(
                 Some(mut upload) if !upload.touched => Some(std::mem::replace(&mut upload.body, Body::Empty)),
                 _ => None,
             };
-            let request = body.map(|body| Box::new(Outgoing { body, ..request }));
+            let request = body.map(|body| {
+                request.body = body;
+                request
+            });
             return Err(Failed { error, stale, request });
         }
     };
@@ -130,6 +133,7 @@ fn queue_head(conn: &Shared, request: &Outgoing, framing: Framing, key: Option<&
         request.target.as_str(),
         request.host.as_bytes(),
         headers,
+        request.vouched.as_ref(),
         framing,
     );
 }
@@ -206,8 +210,10 @@ fn respond(
     }
     let streams_events =
         head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let body = H1Body::new(conn, head.framing).on_end(Box::new(on_end));
-    let body = if streams_events { Body::H1(body) } else { super::silence::limit(Body::H1(body), silence) };
+    // What has arrived whole with its head cannot fall silent.
+    let complete = matches!(head.framing, Framing::Length(length) if conn.borrow().input.len() as u64 >= length);
+    let body = Body::H1(H1Body::new(conn, head.framing).on_end(Box::new(on_end)));
+    let body = if streams_events || complete { body } else { super::silence::limit(body, silence) };
     Response { status: head.status, headers: head.headers, websocket: false, body, upload, last: false }
 }
 

@@ -65,7 +65,7 @@ impl Client {
         self.used.get().elapsed()
     }
 
-    pub(super) async fn send(&self, mut request: Outgoing, silence: Duration) -> Result<Response, Failed> {
+    pub(super) async fn send(&self, mut request: Box<Outgoing>, silence: Duration) -> Result<Response, Failed> {
         self.used.set(Instant::now());
         let failed = |error| Failed { error, retry: None };
         let mut send = match self.send.clone().ready().await {
@@ -73,7 +73,7 @@ impl Client {
             Err(error) => {
                 self.closed.set(true);
                 let error = Error::new(Kind::BackendClosed, format!("HTTP/2: {error}"));
-                return Err(Failed { error, retry: Some(Box::new(request)) });
+                return Err(Failed { error, retry: Some(request) });
             }
         };
         if request.websocket && !send.is_extended_connect_protocol_enabled() {
@@ -109,7 +109,10 @@ impl Client {
                     return Err(failed(error));
                 }
                 let error = Error::new(Kind::BackendClosed, format!("HTTP/2: {detail}"));
-                let retry = body.filter(|_| unprocessed).map(|body| Box::new(Outgoing { body, ..request }));
+                let retry = body.filter(|_| unprocessed).map(|body| {
+                    request.body = body;
+                    request
+                });
                 Err(Failed { error, retry })
             }
         }
@@ -125,7 +128,11 @@ impl Client {
         parts.path_and_query = Some(request.target.clone());
         let mut head = http::Request::new(());
         *head.uri_mut() = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
-        *head.headers_mut() = request.headers.clone();
+        let mut headers = request.headers.clone();
+        if let Some(vouched) = &request.vouched {
+            vouched.append_to(&mut headers);
+        }
+        *head.headers_mut() = headers;
         if request.websocket {
             *head.method_mut() = Method::CONNECT;
             head.extensions_mut().insert(Protocol::from_static("websocket"));

@@ -19,6 +19,7 @@ mod tls;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use target::{Place, Protocol, Target, TargetSpec, Verify};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::{Outgoing, Response};
+use crate::io::clock::Watchdogs;
 use crate::limits::Limits;
 use crate::metrics::Shard;
 use pool::Pool;
@@ -42,6 +44,7 @@ pub struct Backends {
     by_target: RefCell<HashMap<u64, Weak<Pool>>>,
     /// TLS configurations are costly to build (roots are read); one for each way to verify.
     tls: RefCell<tls::Configs>,
+    watchdogs: Watchdogs,
 }
 
 impl Backends {
@@ -55,6 +58,7 @@ impl Backends {
             pools: RefCell::default(),
             by_target: RefCell::default(),
             tls: RefCell::default(),
+            watchdogs: Watchdogs::default(),
         });
         tokio::task::spawn_local(close_idle(Rc::downgrade(&backends)));
         backends
@@ -67,13 +71,13 @@ impl Backends {
     /// # Errors
     /// `backend-unreachable` with its cause, `backend-timeout`, `backend-closed`,
     /// `backend-invalid`, or `overloaded` when the pool is full.
-    pub async fn send(&self, target: &Target, label: Option<&str>, request: Outgoing) -> Result<Response> {
+    pub async fn send(&self, target: &Target, label: Option<&str>, request: Box<Outgoing>) -> Result<Response> {
         let pool = self.pool(target, label)?;
         let patience = target.spec.response_timeout();
         // The timeout covers dialling too: the person waiting cannot tell them apart.
-        match tokio::time::timeout(patience, pool.send(request, patience)).await {
-            Ok(result) => result,
-            Err(_) => {
+        match self.watchdogs.limit(patience, pin!(pool.send(request, patience))).await {
+            Some(result) => result,
+            None => {
                 let detail = format!("no response head from {} in {patience:?}", target.spec.origin());
                 Err(Error::new(Kind::BackendTimeout, detail))
             }

@@ -94,14 +94,14 @@ impl Pool {
     }
 
     /// Sends one request; `silence` is how long the body of the response may be silent.
-    pub(super) async fn send(self: &Rc<Self>, mut request: Outgoing, silence: Duration) -> Result<Response> {
+    pub(super) async fn send(self: &Rc<Self>, mut request: Box<Outgoing>, silence: Duration) -> Result<Response> {
         let existing = self.http2.borrow().as_ref().filter(|client| !client.is_closed()).cloned();
         if let Some(client) = existing {
             self.shard.backend_reused();
             match client.send(request, silence).await {
                 Ok(response) => return Ok(response),
                 // The server went away before it took this request: once more, on a new one.
-                Err(h2::Failed { retry: Some(again), .. }) => request = *again,
+                Err(h2::Failed { retry: Some(again), .. }) => request = again,
                 Err(h2::Failed { error, .. }) => return Err(error),
             }
         } else if let Some(conn) = self.take_idle() {
@@ -110,7 +110,7 @@ impl Pool {
             let lease = Lease { pool: self.clone() };
             match h1::send(conn, lease, request, silence, self.on_idle()).await {
                 Ok(response) => return Ok(response),
-                Err(h1::Failed { stale: true, request: Some(again), .. }) if safe => request = *again,
+                Err(h1::Failed { stale: true, request: Some(again), .. }) if safe => request = again,
                 Err(h1::Failed { error, .. }) => return Err(error),
             }
         }
@@ -118,7 +118,7 @@ impl Pool {
         Box::pin(self.send_anew(request, silence)).await
     }
 
-    async fn send_anew(self: &Rc<Self>, request: Outgoing, silence: Duration) -> Result<Response> {
+    async fn send_anew(self: &Rc<Self>, request: Box<Outgoing>, silence: Duration) -> Result<Response> {
         if self.open.get() >= self.limits.backend_connections {
             let detail = format!("{} has limits.backend_connections = {} open", self.place, self.open.get());
             return Err(Error::new(Kind::Overloaded, detail));

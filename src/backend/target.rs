@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 use crate::http::Scheme;
@@ -59,6 +60,8 @@ pub struct TargetSpec {
 pub struct Target {
     /// What it is.
     pub spec: TargetSpec,
+    /// The `Host` of a request that brings none of its own.
+    pub host: HeaderValue,
     serial: u64,
 }
 
@@ -67,7 +70,8 @@ impl Target {
     #[must_use]
     pub fn new(spec: TargetSpec) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { spec, serial: NEXT.fetch_add(1, Ordering::Relaxed) }
+        let host = spec.host_field();
+        Self { spec, host, serial: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     pub(super) const fn serial(&self) -> u64 {
@@ -102,6 +106,16 @@ impl TargetSpec {
     pub fn origin(&self) -> String {
         let star = if self.wildcard { "*." } else { "" };
         format!("{}://{star}{}:{}", self.scheme().as_str(), self.host, self.port)
+    }
+
+    /// The `Host` of the target's own URL: without a port where that is the scheme's own.
+    #[must_use]
+    pub fn host_field(&self) -> HeaderValue {
+        let text = match self.port {
+            port if port == self.scheme().default_port() => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        };
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
     const fn scheme(&self) -> Scheme {

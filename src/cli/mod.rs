@@ -18,6 +18,7 @@ mod config;
 mod connector;
 mod connectors;
 mod edge;
+mod filter;
 mod role;
 mod status;
 mod token;
@@ -76,6 +77,9 @@ enum Command {
     /// List and revoke enrolled connectors (on the edge's machine).
     #[command(subcommand)]
     Connectors(connectors::Command),
+    /// Begin a filter, look at it, run it, test it, measure it.
+    #[command(subcommand)]
+    Filter(filter::Command),
     /// Check a configuration file, or print an example.
     #[command(subcommand)]
     Config(config::Command),
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Connector(arguments) => connector::run(arguments),
         Command::Token(command) => token::run(command),
         Command::Connectors(command) => connectors::run(command),
+        Command::Filter(command) => filter::run(command),
         Command::Config(command) => config::run(command),
         Command::Status(arguments) => status::run(arguments),
     };

@@ -88,10 +88,48 @@ fn print_edge(status: &Value) {
             .collect();
         say!("{id:<20} {name:<16} {group:<16} {state:<10} {}", links.join(" · "));
     }
+    print_filters(list(&status["filters"]));
     for group in list(&status["groups"]) {
         if group["served"] == false {
             say!("\ngroup {} has no connector: its apps answer connector-unavailable", text(&group["group"]));
         }
+    }
+}
+
+fn print_filters(filters: &[Value]) {
+    if filters.is_empty() {
+        return;
+    }
+    say!(
+        "\n{:<20} {:<4} {:<13} {:<6} {:<12} {:<5} {:<9} {:<18} APPS",
+        "FILTER",
+        "GEN",
+        "MODULE",
+        "ABI",
+        "STATE",
+        "VMS",
+        "MEMORY",
+        "BODIES"
+    );
+    for filter in filters {
+        let [name, hash, abi, state] = ["filter", "hash", "abi", "state"].map(|key| text(&filter[key]));
+        let module =
+            format!("{}{}", hash.get(..12).unwrap_or(&hash), if filter["uploaded"] == true { "*" } else { "" });
+        let memory = format!("{} KiB", filter["memory_bytes"].as_i64().unwrap_or_default() >> 10);
+        let bodies = format!("{}/{}", text(&filter["request_body"]), text(&filter["response_body"]));
+        let apps: Vec<String> = list(&filter["apps"]).iter().map(text).collect();
+        let (generation, instances) = (text(&filter["generation"]), text(&filter["instances"]));
+        let open = if filter["fail_open"] == true { " (fails open)" } else { "" };
+        let apps = apps.join(", ");
+        say!(
+            "{name:<20} {generation:<4} {module:<13} {abi:<6} {state:<12} {instances:<5} {memory:<9} {bodies:<18} {apps}{open}"
+        );
+        if let Some(error) = filter["last_error"].as_str() {
+            say!("  last error: {}", error.lines().next().unwrap_or_default());
+        }
+    }
+    if filters.iter().any(|filter| filter["uploaded"] == true) {
+        say!("* uploaded: until the next restart or reload");
     }
 }
 

@@ -1,15 +1,20 @@
 //! `lockgate up`: edge and connector in one process, joined by the real link.
 
+mod filter;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use super::Failure;
 use super::role::{self, Asked, Signals, say_ready};
 use crate::app::connector::Connector;
 use crate::app::edge::Edge;
+use crate::app::reload;
 use crate::config::{AppSettings, ConnectorConfig, EdgeConfig, PublishedUrl};
 use crate::connector::{Credentials, join};
 use crate::drain::Ending;
@@ -18,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::sample::Sample;
 use crate::trace::AccessSink;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(super) struct Arguments {
     /// The application to publish, for example http://localhost:3000; without it a small sample
     /// intranet is started and published.
@@ -41,6 +46,13 @@ pub(super) struct Arguments {
     /// Worker threads; 0 means one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: usize,
+    /// A filter for the application: a .wasm file or builtin:NAME; again for more, in the order of the chain. The file and
+    /// its filter.toml are watched, and a change is in force at once.
+    #[arg(long, value_name = "MODULE")]
+    filter: Vec<String>,
+    /// What the last filter reads as its configuration.
+    #[arg(long, value_name = "FILE", requires = "filter")]
+    filter_config: Option<PathBuf>,
     /// Print a line for every request, also on a terminal.
     #[arg(long)]
     access_log: bool,
@@ -71,16 +83,22 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let outcome = office.block_on(async {
         let mut signals = Signals::listen()?;
         let edge = Edge::start(office.handle(), &workers, config.clone(), metrics.clone(), Some(access)).await?;
+        let edge = Arc::new(edge);
         let mut connector = join_own_edge(&edge, &workers, &config.data_dir, office.handle()).await?;
         wait_for_links(&edge, workers.count()).await?;
         introduce(&arguments, &edge, &url, sample.is_some());
+        let (hangup, hangups) = mpsc::channel(1);
+        let following = tokio::spawn(reload::follow_origin(edge.clone(), origin(&arguments, config, &url), hangups));
         say_ready(&format!("serving after {:.1} s; Ctrl-C stops it", began.elapsed().as_secs_f64()));
         let live = on_terminal && !arguments.access_log;
         let mut seen = (0, 0);
         loop {
             tokio::select! {
                 reason = connector.refused() => return Err(Failure::Unwelcome(reason)),
-                asked = signals.next() => if asked == Asked::Stop { break },
+                asked = signals.next() => match asked {
+                    Asked::Stop => break,
+                    Asked::Reload => drop(hangup.try_send(())),
+                },
                 () = tokio::time::sleep(Duration::from_secs(1)), if live => {
                     seen = show_status(&edge, &metrics, seen).await;
                 }
@@ -89,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         if live {
             say!("");
         }
+        following.abort();
         let stop = async {
             let ending = edge.stop(grace).await;
             match connector.stop(grace).await {
@@ -110,6 +129,21 @@ fn with_path(url: &str) -> String {
     if url.ends_with('/') { url } else { format!("{url}/") }
 }
 
+/// Where the configuration comes from when a file it names has changed: the same arguments. Log,
+/// listeners and data directory are what the process began with.
+fn origin(arguments: &Arguments, began: EdgeConfig, url: &str) -> reload::Origin {
+    let (arguments, url) = (arguments.clone(), url.to_owned());
+    reload::Origin {
+        files: arguments.filter_config.iter().cloned().chain(filter::manifests(&arguments.filter)).collect(),
+        read: Box::new(move || match configuration(&arguments, &url) {
+            Ok(EdgeConfig { apps, filters, .. }) => Ok(EdgeConfig { apps, filters, ..began.clone() }),
+            Err(Failure::Failed(reason) | Failure::Unwelcome(reason)) => Err(vec![reason]),
+            Err(Failure::Refused(faults)) => Err(faults),
+        }),
+        told: Box::new(filter::tell_reload),
+    }
+}
+
 fn configuration(arguments: &Arguments, url: &str) -> Result<EdgeConfig, Failure> {
     let internal = PublishedUrl::parse(url).map_err(|reason| Failure::Failed(format!("{url}: {reason}")))?;
     let external = |scheme: &str, addr: SocketAddr| {
@@ -127,6 +161,11 @@ fn configuration(arguments: &Arguments, url: &str) -> Result<EdgeConfig, Failure
         ],
         ..EdgeConfig::default()
     };
+    let filters = filter::read(&arguments.filter, arguments.filter_config.as_deref())?;
+    for app in &mut config.apps {
+        app.filters = filters.iter().map(|(name, _)| name.clone()).collect();
+    }
+    config.filters = filters.into_iter().collect();
     config.listen.https = arguments.https;
     config.listen.http = Some(arguments.http);
     config.listen.admin = Some(arguments.admin);
@@ -181,8 +220,11 @@ fn introduce(arguments: &Arguments, edge: &Edge, url: &str, sample: bool) {
     if let Some(admin) = addresses.admin {
         say!("  admin        http://{admin}/metrics  /status  /healthz  /readyz");
     }
-    say!("  data         {}\n", arguments.data_dir.display());
-    say!("  try          curl -k {https}");
+    say!("  data         {}", arguments.data_dir.display());
+    filter::introduce(&edge.filters(), &arguments.filter);
+    say!("");
+    let (show, kind) = if arguments.filter.is_empty() { ("", "") } else { ("i", "   shows what the filter did") };
+    say!("  try          curl -k{show} {https}{kind}");
     say!("               lockgate config example > lockgate.toml   for a real edge\n");
 }
 

@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::collection::List;
 use super::duration::BackendTimeout;
 use super::kind::{Choice, File, Label, Switch, Unless};
 use super::published_url::{Page, Published, PublishedUrl, Scheme};
 use super::schema::{Section, settings};
-use super::unbuilt::{BodyTranslation, Filters, PreAuthentication, SignIn};
+use super::unbuilt::{BodyTranslation, PreAuthentication, SignIn};
 
 /// The group whose apps the edge dials itself, without a connector.
 pub const LOCAL_GROUP: &str = "local";
@@ -27,6 +28,9 @@ pub enum BackendProtocol {
 
 const BACKEND_PROTOCOL: Choice<BackendProtocol> =
     Choice(&[("auto", BackendProtocol::Auto), ("http1", BackendProtocol::Http1), ("h2c", BackendProtocol::H2c)]);
+
+/// Names of a chain; each costs a call or two per request.
+const CHAIN: List<Label> = List { max: 16, of: Label };
 
 settings! {
     /// A published app: an external URL, the internal URL it stands for, and how requests pass.
@@ -62,8 +66,8 @@ settings! {
         optional access_log: bool = true, Switch;
         /// Sends the Forwarded header (RFC 7239) to the app, besides X-Forwarded-For, -Proto and -Host.
         optional forwarded_header: bool = false, Switch;
-        /// The app's chain of filters; not part of this build yet.
-        optional filters: Vec<String> = Vec::new(), Filters;
+        /// The app's chain of filters, names of [filter.NAME]: requests pass them in this order, responses in the reverse.
+        optional filters: Vec<String> = Vec::new(), CHAIN;
         /// Where a launch of the app goes, inside external_url; "" means external_url itself. Checked today, used by the
         /// app portal when it lands.
         optional home_url: Option<String> = None, Unless("", Page);

@@ -118,7 +118,7 @@ impl Kind for Ranges {
             match range {
                 Ok(range) => ranges.push(range),
                 Err(reason) => {
-                    wrongs.push(Wrong { element: Some((index, element.span().start)), ..Wrong::new(reason) });
+                    wrongs.push(Wrong::new(reason).in_element(index, element.span().start));
                 }
             }
         }

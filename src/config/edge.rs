@@ -1,4 +1,4 @@
-//! The settings of an edge, except those of its apps.
+//! The settings of an edge, except those of its apps and filters.
 //!
 //! Refuses to hold a limit without its bounds: a limit that can be set to nonsense is none.
 
@@ -10,6 +10,7 @@ use super::address::{HostPort, Socket};
 use super::app::AppSettings;
 use super::cidr::{Cidr, Ranges};
 use super::duration::{DAY, HOUR, Time};
+use super::filter::FilterSettings;
 use super::kind::{Choice, Count, File, Switch, Text, Unless};
 use super::schema::{Section, settings};
 use super::size::Size;
@@ -61,6 +62,10 @@ settings! {
         certificates: CertificateFiles, in "certificate";
         /// The published apps.
         apps: AppSettings, in "app";
+    }
+    maps {
+        /// A filter, a sandboxed Proxy-Wasm module, under the name by which apps name it.
+        filters: FilterSettings, in "filter";
     }
 }
 
@@ -158,6 +163,9 @@ impl EdgeConfig {
         }
         for app in &mut self.apps {
             app.resolve(directory);
+        }
+        for filter in self.filters.values_mut() {
+            filter.resolve(directory);
         }
     }
 }

@@ -45,15 +45,35 @@ impl std::error::Error for ConfigError {}
 /// What one setting's value is refused for; the reader adds the setting's path.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    /// Element of a list that is meant, with its byte offset; `None` means the value as a whole.
-    pub element: Option<(usize, usize)>,
+    /// The part of the value that is meant, as what follows the setting's path (`[3]`, `.name`),
+    /// with its byte offset; `None` means the value as a whole.
+    pub part: Option<(String, usize)>,
     pub reason: String,
     pub nearest: Option<String>,
 }
 
 impl Wrong {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { element: None, reason: reason.into(), nearest: None }
+        Self { part: None, reason: reason.into(), nearest: None }
+    }
+
+    /// A fault of the element `index` of a list.
+    pub(super) fn in_element(self, index: usize, offset: usize) -> Self {
+        self.inside(format!("[{index}]"), offset)
+    }
+
+    /// A fault of what stands under `key` in a table.
+    pub(super) fn under(self, key: &str, offset: usize) -> Self {
+        self.inside(format!(".{key}"), offset)
+    }
+
+    /// The innermost place is the one that is shown; the path to it grows from its front.
+    fn inside(self, outer: String, offset: usize) -> Self {
+        let part = match self.part {
+            Some((inner, offset)) => (outer + &inner, offset),
+            None => (outer, offset),
+        };
+        Self { part: Some(part), ..self }
     }
 
     pub(super) fn one(reason: impl Into<String>) -> Vec<Self> {
@@ -87,8 +107,13 @@ impl Findings {
 
     /// Records a fault at the place of `key`, or at the start of the file if it is not written.
     pub(super) fn fault_at(&mut self, key: &str, reason: impl Into<String>) {
+        self.wrong_at(key, Wrong::new(reason));
+    }
+
+    /// As [`Findings::fault_at`], with what was probably meant.
+    pub(super) fn wrong_at(&mut self, key: &str, wrong: Wrong) {
         let offset = self.places.get(key).copied().unwrap_or(0);
-        self.fault(offset, key, Wrong::new(reason));
+        self.fault(offset, key, wrong);
     }
 
     /// Records a fault of `key` together with `other`, at whichever is written, `key` first: either

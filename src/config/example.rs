@@ -5,7 +5,7 @@
 
 use super::connector::ConnectorConfig;
 use super::edge::EdgeConfig;
-use super::schema::{Section, Shape, header, join};
+use super::schema::{Form, Section, Shape, header};
 
 /// Characters of a comment line.
 const WIDTH: usize = 100;
@@ -30,8 +30,8 @@ fn render(shape: &Shape) -> String {
     out
 }
 
-/// `in_list`: inside a `[[list]]`, whose headers are commented out as well, because one entry of
-/// it is already more than the default.
+/// `in_list`: inside a `[[list]]` or a `[named.NAME]`, whose headers are commented out as well,
+/// because one entry of it is already more than the default.
 fn section(shape: &Shape, path: &str, in_list: bool, out: &mut String) {
     for setting in &shape.settings {
         let presence = if setting.is_required { "Required" } else { "Allowed" };
@@ -40,12 +40,12 @@ fn section(shape: &Shape, path: &str, in_list: bool, out: &mut String) {
         out.push_str(&format!("#{} = {}\n", setting.key, setting.literal));
     }
     for table in &shape.tables {
-        let path = join(path, table.key);
-        let in_list = in_list || table.is_list;
+        let path = table.path_below(path);
+        let in_list = in_list || table.form != Form::Single;
         out.push('\n');
         comment(&table.meaning, out);
         let mark = if in_list { "#" } else { "" };
-        out.push_str(&format!("{mark}{}\n", header(&path, table.is_list)));
+        out.push_str(&format!("{mark}{}\n", header(&path, table.form)));
         section(&table.shape, &path, in_list, out);
     }
 }
@@ -66,10 +66,12 @@ fn comment(text: &str, out: &mut String) {
     out.push('\n');
 }
 
-/// `text` with the `#` removed before every key and header.
+/// `text` with the `#` removed before every key and header, and a name where one is due.
 #[cfg(test)]
 pub(super) fn uncommented(text: &str) -> String {
+    use super::schema::NAME;
     let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(header) if header.starts_with('[') => format!("{}\n", header.replace(NAME, "name")),
         Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
         _ => format!("{line}\n"),
     };
@@ -78,10 +80,12 @@ pub(super) fn uncommented(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::super::app::AppSettings;
     use super::super::edge::CertificateFiles;
+    use super::super::filter::FilterSettings;
     use super::super::parse::{parse_connector, parse_edge};
     use super::*;
 
@@ -94,6 +98,7 @@ mod tests {
         let all = EdgeConfig {
             certificates: vec![CertificateFiles::template()],
             apps: vec![AppSettings::template()],
+            filters: BTreeMap::from([("name".to_owned(), FilterSettings::template())]),
             ..EdgeConfig::default()
         };
         assert_eq!(parse_edge(file, &uncommented(&example_edge())), Ok(all));
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_examples_are_narrow_and_name_every_setting() {
-        for (text, settings) in [(example_edge(), 48), (example_connector(), 10)] {
+        for (text, settings) in [(example_edge(), 48 + 37), (example_connector(), 10)] {
             assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
             let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && line.contains(" = ");
             assert_eq!(text.lines().filter(is_setting).count(), settings, "{text}");

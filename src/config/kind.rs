@@ -149,19 +149,51 @@ impl Kind for Text {
     }
 }
 
+/// Text of at most `max` bytes that somebody else interprets; it may be empty.
+pub(super) struct AnyText {
+    pub max: usize,
+}
+
+impl Kind for AnyText {
+    type Value = String;
+
+    fn read(&self, value: &DeValue<'_>) -> Result<String, Vec<Wrong>> {
+        let text = value.as_str().ok_or_else(|| self.mistyped(value))?;
+        if text.len() > self.max || text.contains('\0') {
+            return Err(Wrong::one(format!("expected {}", self.allowed())));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn show(&self, value: &String) -> String {
+        quoted(value)
+    }
+
+    fn allowed(&self) -> String {
+        format!("a text of at most {} bytes without NUL", self.max)
+    }
+}
+
 /// A name as in a DNS label: 1 to 63 of `a`–`z`, `0`–`9` and `-`. Safe in paths, headers, metrics.
 pub(super) struct Label;
+
+impl Label {
+    /// The rule for names, wherever they stand: as a value or in a header.
+    pub(super) fn check(name: &str) -> Result<(), String> {
+        let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (1..=63).contains(&name.len()) && name.bytes().all(is_legal) {
+            return Ok(());
+        }
+        Err(format!("{} is not a valid name; allowed is {}", cited(name), Self.allowed()))
+    }
+}
 
 impl Kind for Label {
     type Value = String;
 
     fn read(&self, value: &DeValue<'_>) -> Result<String, Vec<Wrong>> {
         let name = value.as_str().ok_or_else(|| self.mistyped(value))?;
-        let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if (1..=63).contains(&name.len()) && name.bytes().all(is_legal) {
-            return Ok(name.to_owned());
-        }
-        Err(Wrong::one(format!("{} is not a valid name; allowed is {}", cited(name), self.allowed())))
+        Self::check(name).map(|()| name.to_owned()).map_err(Wrong::one)
     }
 
     fn show(&self, value: &String) -> String {
@@ -206,6 +238,7 @@ impl<K: Kind> Kind for Unless<K> {
         match value.as_str() {
             Some(word) if word == self.0 => Ok(None),
             Some(_) => self.1.read(value).map(Some),
+            None if value.is_integer() => self.1.read(value).map(Some),
             None => Err(self.mistyped(value)),
         }
     }
@@ -268,5 +301,11 @@ mod tests {
         assert_eq!(read_literal(&Unless("off", File), "\"off\""), Ok(None));
         assert!(read_literal(&Unless("off", File), "false").is_err());
         assert!(read_literal(&Text, "\" \"").is_err());
+        assert_eq!(read_literal(&AnyText { max: 2 }, "\"\"").as_deref(), Ok(""));
+        assert!(read_literal(&AnyText { max: 2 }, "\"abc\"").is_err());
+        assert!(read_literal(&AnyText { max: 2 }, r#""\u0000""#).is_err());
+        let count = Unless("", Count { min: 1, max: 9 });
+        assert_eq!(read_literal(&count, "3"), Ok(Some(3)));
+        assert_eq!(read_literal(&count, "\"\""), Ok(None));
     }
 }

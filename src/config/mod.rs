@@ -1,7 +1,7 @@
 //! The configuration files of edge and connector: one table of settings, read strictly.
 //!
 //! ```text
-//!   settings! tables ─┬─▶ the structs and their defaults       (edge, app, connector)
+//!   settings! tables ─┬─▶ the structs and their defaults       (edge, app, filter, connector)
 //!                     ├─▶ reading and checking, every fault told (parse, reader, rules)
 //!                     ├─▶ the commented example file            (example)
 //!                     └─▶ docs/configuration.md                 (reference)
@@ -13,13 +13,19 @@
 mod address;
 mod app;
 mod cidr;
+mod collection;
 mod connector;
 mod duration;
 mod edge;
 mod error;
 mod example;
+mod field;
+mod filter;
 mod kind;
+mod manifest;
+mod module_source;
 mod parse;
+mod payload;
 mod published_path;
 mod published_url;
 mod reader;
@@ -28,6 +34,7 @@ mod rules;
 mod schema;
 mod size;
 mod unbuilt;
+mod upstream;
 
 pub use app::{AppSettings, BackendProtocol, CookieSettings, LOCAL_GROUP};
 pub use cidr::Cidr;
@@ -35,7 +42,14 @@ pub use connector::{ConnectorConfig, ConnectorLimits};
 pub use edge::{CertificateFiles, EdgeConfig, LimitSettings, Listen, Log, LogFormat};
 pub use error::ConfigError;
 pub use example::{example_connector, example_edge};
-pub use parse::{parse_connector, parse_edge};
+pub use filter::{
+    BodyMode, FilterCapabilities, FilterLimits, FilterLogLevel, FilterSettings, HeaderBytes, HeadersPause, Isolation,
+};
+pub use manifest::{Abi, Manifest, ManifestBody, ManifestCapabilities, ManifestDev, ManifestFields, ManifestLimits};
+pub use module_source::{BUILTIN_FILTERS, ModuleSource};
+pub use parse::{parse_connector, parse_edge, parse_manifest};
+pub use payload::Payload;
 pub use published_url::{PublishedUrl, Scheme};
 pub use reference::reference_markdown;
 pub use unbuilt::PreAuthentication;
+pub use upstream::Upstream;

@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use super::connector::ConnectorConfig;
 use super::edge::EdgeConfig;
 use super::error::{ConfigError, Findings, Wrong};
+use super::manifest::Manifest;
 use super::reader::read_document;
 use super::rules::check_edge;
 use super::schema::Section;
@@ -37,6 +38,17 @@ pub fn parse_connector(file: &Path, text: &str) -> Result<ConnectorConfig, Vec<C
     let mut config: ConnectorConfig = parse(file, text, |_, _, _| ())?;
     config.resolve(directory(file));
     Ok(config)
+}
+
+/// Reads the manifest of a filter, as [`parse_edge`] reads the configuration of an edge.
+///
+/// # Errors
+/// Every fault found, in the order of the file.
+pub fn parse_manifest(file: &Path, text: &str) -> Result<Manifest, Vec<ConfigError>> {
+    let mut manifest: Manifest = parse(file, text, |_, _, _| ())?;
+    manifest.config_schema = manifest.config_schema.map(|schema| directory(file).join(schema));
+    manifest.dev.module = manifest.dev.module.map(|module| directory(file).join(module));
+    Ok(manifest)
 }
 
 fn directory(file: &Path) -> &Path {
@@ -65,6 +77,9 @@ mod tests {
     use super::*;
 
     const APP: &str = "[[app]]\nname = \"a\"\nexternal_url = \"https://a.test/\"\ninternal_url = \"http://a.corp/\"\n";
+
+    const MANIFEST: &str = "name = \"a\"\nabi = \"0.2.1\"\nbody = { request = \"buffer\", rewrite = true }\n\
+        capabilities = { http_call = [\"auth\"], protected_headers = [\":path\"] }\n[limits]\nmemory = \"32MiB\"\n";
 
     fn faults(text: &str) -> Vec<String> {
         let errors = parse_edge(Path::new("f"), text).err().unwrap_or_default();
@@ -159,7 +174,7 @@ mod tests {
                 "f:1:11 workers",
                 "f:2:1 foo_bar",
                 "f:4:15 limits.connections",
-                "f:9:11 app[0].filters",
+                "f:9:12 app[0].filters[0]",
                 "f:10:1 app[1].name",
                 "f:10:1 app[1].external_url",
                 "f:10:1 app[1].internal_url",
@@ -197,7 +212,7 @@ mod tests {
             "1979-05-27",
             "nan",
         ];
-        for whole in [uncommented(&example_edge()), uncommented(&example_connector())] {
+        for whole in [uncommented(&example_edge()), uncommented(&example_connector()), MANIFEST.to_owned()] {
             for round in 0..400 {
                 let mut text = whole.clone();
                 for _ in 0..=round % 4 {
@@ -208,7 +223,10 @@ mod tests {
                 if round % 3 == 0 {
                     text.truncate(text.floor_char_boundary(random(text.len() + 1)));
                 }
-                for errors in [parse_edge(Path::new("f"), &text).err(), parse_connector(Path::new(""), &text).err()] {
+                let manifest = parse_manifest(Path::new("f"), &text).err();
+                for errors in
+                    [parse_edge(Path::new("f"), &text).err(), parse_connector(Path::new(""), &text).err(), manifest]
+                {
                     for error in errors.into_iter().flatten() {
                         let lines = text.split('\n').count();
                         assert!((1..=lines).contains(&error.line) && error.column >= 1, "{error}\n{text}");

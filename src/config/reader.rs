@@ -3,12 +3,14 @@
 //! Refuses to give up at a fault: a bad value is recorded and its default stands in, because the
 //! caller throws the result away when there was any.
 
+use std::collections::BTreeMap;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Findings, Wrong, nearest};
-use super::kind::{Kind, a_type};
-use super::schema::{Section, Shape, header, join};
+use super::kind::{Kind, Label, a_type};
+use super::schema::{Form, NAME, Section, Shape, header, join};
 
 /// Reads one table of the document.
 pub(super) struct Reader<'a, 't> {
@@ -60,7 +62,7 @@ impl<'t> Reader<'_, 't> {
         match value.get_ref() {
             DeValue::Table(table) => self.section(path, table, value.span().start, template),
             other => {
-                let reason = format!("expected a table, {}, found {}", header(&path, false), a_type(other));
+                let reason = format!("expected a table, {}, found {}", header(&path, Form::Single), a_type(other));
                 self.findings.fault(value.span().start, &path, Wrong::new(reason));
                 template
             }
@@ -74,7 +76,7 @@ impl<'t> Reader<'_, 't> {
             return Vec::new();
         };
         let DeValue::Array(array) = value.get_ref() else {
-            let list = header(&path, true);
+            let list = header(&path, Form::List);
             let reason = match value.get_ref() {
                 DeValue::Table(_) => format!("there may be several: write {list} instead of [{path}]"),
                 other => format!("expected tables, {list}, found {}", a_type(other)),
@@ -100,6 +102,41 @@ impl<'t> Reader<'_, 't> {
         sections
     }
 
+    /// Reads the tables `[key.NAME]`, of which there may be none.
+    pub(super) fn map<S: Section>(&mut self, key: &'static str) -> BTreeMap<String, S> {
+        let path = join(&self.path, key);
+        let Some(value) = self.lookup(key) else {
+            return BTreeMap::new();
+        };
+        let named = header(&join(&path, NAME), Form::Named);
+        let DeValue::Table(table) = value.get_ref() else {
+            let reason = match value.get_ref() {
+                DeValue::Array(_) => format!("each has a name: write {named} instead of {}", header(&path, Form::List)),
+                other => format!("expected tables, {named}, found {}", a_type(other)),
+            };
+            self.findings.fault(value.span().start, &path, Wrong::new(reason));
+            return BTreeMap::new();
+        };
+        let mut sections = BTreeMap::new();
+        for (key, value) in table {
+            let (name, path) = (key.get_ref().as_ref(), join(&path, key.get_ref()));
+            if let Err(reason) = Label::check(name) {
+                self.findings.fault(key.span().start, &path, Wrong::new(reason));
+            }
+            let section = match value.get_ref() {
+                DeValue::Table(table) => self.section(path, table, value.span().start, S::template()),
+                other => {
+                    let reason = format!("expected a table, {named}, found {}", a_type(other));
+                    self.findings.fault(value.span().start, &path, Wrong::new(reason));
+                    // Whoever names it is not told a second time.
+                    S::template()
+                }
+            };
+            sections.insert(name.to_owned(), section);
+        }
+        sections
+    }
+
     fn section<S: Section>(&mut self, path: String, table: &'t DeTable<'t>, offset: usize, template: S) -> S {
         self.findings.place(&path, offset);
         let shape = template.shape();
@@ -121,16 +158,26 @@ impl<'t> Reader<'_, 't> {
         let offset = value.span().start;
         self.findings.place(&path, offset);
         let wrongs = match kind.read(value.get_ref()) {
-            Ok(value) => return Some(value),
+            Ok(read) => {
+                self.place_elements(&path, value.get_ref());
+                return Some(read);
+            }
             Err(wrongs) => wrongs,
         };
         for wrong in wrongs {
-            match wrong.element {
-                Some((index, offset)) => self.findings.fault(offset, &format!("{path}[{index}]"), wrong),
+            match &wrong.part {
+                Some((part, offset)) => self.findings.fault(*offset, &format!("{path}{part}"), wrong),
                 None => self.findings.fault(offset, &path, wrong),
             }
         }
         None
+    }
+
+    /// Rules between settings speak of the elements of a list as well.
+    fn place_elements(&mut self, path: &str, value: &DeValue<'_>) {
+        for (index, element) in value.as_array().into_iter().flatten().enumerate() {
+            self.findings.place(&format!("{path}[{index}]"), element.span().start);
+        }
     }
 
     fn check_keys(&mut self, shape: &Shape) {

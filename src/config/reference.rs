@@ -4,7 +4,8 @@
 
 use super::connector::ConnectorConfig;
 use super::edge::EdgeConfig;
-use super::schema::{Section, Setting, Shape, header, join};
+use super::manifest::Manifest;
+use super::schema::{Section, Setting, Shape, header};
 
 const INTRO: &str = "\
 # Configuration
@@ -23,8 +24,11 @@ Relative paths start at the directory of the file.
 #[must_use]
 pub fn reference_markdown() -> String {
     let mut out = String::from(INTRO);
-    for (title, shape) in [("Edge", EdgeConfig::template().shape()), ("Connector", ConnectorConfig::template().shape())]
-    {
+    for (title, shape) in [
+        ("Edge", EdgeConfig::template().shape()),
+        ("Connector", ConnectorConfig::template().shape()),
+        ("Manifest of a filter", Manifest::template().shape()),
+    ] {
         out.push_str(&format!("\n## {title}\n\n{}\n\n### Top of the file\n\n", escaped(&shape.about)));
         section(&shape, "", &mut out);
     }
@@ -37,8 +41,8 @@ fn section(shape: &Shape, path: &str, out: &mut String) {
         out.push_str(&row(setting));
     }
     for table in &shape.tables {
-        let path = join(path, table.key);
-        let header = header(&path, table.is_list);
+        let path = table.path_below(path);
+        let header = header(&path, table.form);
         out.push_str(&format!("\n### `{header}`\n\n{}\n\n", escaped(&table.meaning)));
         section(&table.shape, &path, out);
     }
@@ -74,6 +78,8 @@ mod tests {
             "### `[listen]`\n",
             "### `[[app]]`\n",
             "### `[app.cookies]`\n",
+            "### `[filter.NAME]`\n",
+            "### `[filter.NAME.limits]`\n",
             "| `connections` | `10000` | Open client connections, all workers together. Allowed: a whole number from 1 to 1000000. |\n",
             "| `head_bytes_max` | `\"64KiB\"` |",
             "| `name` | *required*, e.g. `\"shop\"` |",
@@ -81,6 +87,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
-        assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), 48 + 10);
+        assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), 48 + 37 + 10 + 21);
     }
 }

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::app::{AppSettings, BackendProtocol};
 use super::edge::{EdgeConfig, LimitSettings, Listen};
-use super::error::Findings;
+use super::error::{Findings, Wrong, cited, nearest};
+use super::filter::FilterSettings;
 use super::published_url::Scheme;
 
 /// Records what the settings of an edge break together.
@@ -18,6 +19,10 @@ pub(super) fn check_edge(config: &EdgeConfig, text: &str, findings: &mut Finding
     for (index, app) in config.apps.iter().enumerate() {
         check_app(app, &format!("app[{index}]"), findings);
     }
+    for (name, filter) in &config.filters {
+        check_filter(filter, &format!("filter.{name}"), findings);
+    }
+    check_chains(config, findings);
     let names = config.apps.iter().map(|app| app.name.clone());
     check_unique("name", names, text, findings);
     let urls = config.apps.iter().map(|app| app.external_url.to_string());
@@ -62,6 +67,26 @@ fn check_app(app: &AppSettings, path: &str, findings: &mut Findings) {
     if app.backend_protocol == BackendProtocol::H2c && app.internal_url.scheme == Scheme::Https {
         let reason = "h2c is HTTP/2 without TLS; for https use \"auto\", which negotiates HTTP/2";
         findings.fault_at(&key("backend_protocol"), reason);
+    }
+}
+
+fn check_filter(filter: &FilterSettings, path: &str, findings: &mut Findings) {
+    if filter.limits.http_calls_per_stream > filter.limits.http_calls {
+        let reason = "http_calls_per_stream exceeds http_calls, of which it is a part";
+        let (key, other) = (format!("{path}.limits.http_calls_per_stream"), format!("{path}.limits.http_calls"));
+        findings.fault_between(&key, &other, reason);
+    }
+}
+
+/// Every filter that an app names must be there.
+fn check_chains(config: &EdgeConfig, findings: &mut Findings) {
+    for (index, app) in config.apps.iter().enumerate() {
+        for (position, name) in app.filters.iter().enumerate().filter(|(_, name)| !config.filters.contains_key(*name)) {
+            let reason = format!("there is no filter {}, no [filter.{name}] in this file", cited(name));
+            let nearest = nearest(name, config.filters.keys().map(String::as_str));
+            let wrong = Wrong { nearest, ..Wrong::new(reason) };
+            findings.wrong_at(&format!("app[{index}].filters[{position}]"), wrong);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //!     }
 //!     tables { /// Meaning. log: Log = Log::default(), in "log"; }
 //!     lists  { /// Meaning. keys: Key, in "key"; }
+//!     maps   { /// Meaning. rooms: Room, in "room"; }              // [room.NAME]
 //! }
 //! ```
 //!
@@ -53,10 +54,23 @@ pub(super) struct Setting {
 pub(super) struct SubTable {
     pub key: &'static str,
     pub meaning: String,
-    /// `[[key]]` rather than `[key]`.
-    pub is_list: bool,
+    pub form: Form,
     pub shape: Shape,
 }
+
+/// How often a table may stand in a section, and so how its header is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `[key]`, once.
+    Single,
+    /// `[[key]]`, any number of times.
+    List,
+    /// `[key.NAME]`, once for each name.
+    Named,
+}
+
+/// What stands for the name of a table in headers that are not of a file.
+pub(super) const NAME: &str = "NAME";
 
 impl Setting {
     pub(super) fn optional<K: Kind>(key: &'static str, meaning: &str, kind: &K, default: &K::Value) -> Self {
@@ -66,6 +80,14 @@ impl Setting {
 
     pub(super) fn required<K: Kind>(key: &'static str, meaning: &str, kind: &K, example: &K::Value) -> Self {
         Self { is_required: true, ..Self::optional(key, meaning, kind, example) }
+    }
+}
+
+impl SubTable {
+    /// `path.key`, with [`NAME`] for the name where there is one.
+    pub(super) fn path_below(&self, path: &str) -> String {
+        let path = join(path, self.key);
+        if self.form == Form::Named { join(&path, NAME) } else { path }
     }
 }
 
@@ -84,12 +106,12 @@ impl Shape {
 
     fn collect_homes(&self, key: &str, path: &str, homes: &mut Vec<String>) {
         for table in &self.tables {
-            let path = join(path, table.key);
+            let path = table.path_below(path);
             if table.shape.settings.iter().any(|setting| setting.key == key) {
-                homes.push(format!("belongs in {}", header(&path, table.is_list)));
+                homes.push(format!("belongs in {}", header(&path, table.form)));
             }
             if table.key == key {
-                homes.push(format!("is written as {}", header(&path, table.is_list)));
+                homes.push(format!("is written as {}", header(&path, table.form)));
             }
             table.shape.collect_homes(key, &path, homes);
         }
@@ -101,9 +123,9 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// `[path]` or `[[path]]`.
-pub(super) fn header(path: &str, is_list: bool) -> String {
-    if is_list { format!("[[{path}]]") } else { format!("[{path}]") }
+/// The header of the table at `path`, as [`SubTable::path_below`] gives it.
+pub(super) fn header(path: &str, form: Form) -> String {
+    if form == Form::List { format!("[[{path}]]") } else { format!("[{path}]") }
 }
 
 /// See the head of this file.
@@ -124,6 +146,10 @@ macro_rules! settings {
             $(#[doc = $list_meaning:literal])+
             $list:ident: $list_type:ty, in $list_key:literal;
         )* } )?
+        $( maps { $(
+            $(#[doc = $map_meaning:literal])+
+            $map:ident: $map_type:ty, in $map_key:literal;
+        )* } )?
     ) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +157,7 @@ macro_rules! settings {
             $( $(#[doc = $meaning])+ pub $field: $type, )*
             $( $( $(#[doc = $table_meaning])+ pub $table: $table_type, )* )?
             $( $( $(#[doc = $list_meaning])+ pub $list: Vec<$list_type>, )* )?
+            $( $( $(#[doc = $map_meaning])+ pub $map: std::collections::BTreeMap<String, $map_type>, )* )?
         }
 
         impl $crate::config::schema::Section for $name {
@@ -139,6 +166,7 @@ macro_rules! settings {
                     $( $field: $value, )*
                     $( $( $table: $table_value, )* )?
                     $( $( $list: Vec::new(), )* )?
+                    $( $( $map: std::collections::BTreeMap::new(), )* )?
                 }
             }
 
@@ -153,14 +181,20 @@ macro_rules! settings {
                         $( $( $crate::config::schema::SubTable {
                             key: $table_key,
                             meaning: concat!($($table_meaning),+).trim().to_owned(),
-                            is_list: false,
+                            form: $crate::config::schema::Form::Single,
                             shape: self.$table.shape(),
                         }, )* )?
                         $( $( $crate::config::schema::SubTable {
                             key: $list_key,
                             meaning: concat!($($list_meaning),+).trim().to_owned(),
-                            is_list: true,
+                            form: $crate::config::schema::Form::List,
                             shape: <$list_type>::template().shape(),
+                        }, )* )?
+                        $( $( $crate::config::schema::SubTable {
+                            key: $map_key,
+                            meaning: concat!($($map_meaning),+).trim().to_owned(),
+                            form: $crate::config::schema::Form::Named,
+                            shape: <$map_type>::template().shape(),
                         }, )* )?
                     ],
                 }
@@ -171,6 +205,7 @@ macro_rules! settings {
                     $( $field: reader.$presence(stringify!($field), &$kind, template.$field), )*
                     $( $( $table: reader.table($table_key, template.$table), )* )?
                     $( $( $list: reader.list($list_key), )* )?
+                    $( $( $map: reader.map($map_key), )* )?
                 }
             }
         }

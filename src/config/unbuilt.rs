@@ -5,7 +5,7 @@
 
 use toml::de::DeValue;
 
-use super::error::{Wrong, quoted};
+use super::error::Wrong;
 use super::kind::{Choice, Kind, Switch};
 
 /// Who must sign in before a byte reaches a connector.
@@ -61,30 +61,6 @@ impl Kind for BodyTranslation {
     }
 }
 
-/// `filters`: the names of a chain's filters.
-pub(super) struct Filters;
-
-impl Kind for Filters {
-    type Value = Vec<String>;
-
-    fn read(&self, value: &DeValue<'_>) -> Result<Vec<String>, Vec<Wrong>> {
-        match value {
-            DeValue::Array(filters) if filters.is_empty() => Ok(Vec::new()),
-            DeValue::Array(_) => Err(Wrong::one("filters are not part of this build yet; leave the list empty")),
-            _ => Err(self.mistyped(value)),
-        }
-    }
-
-    fn show(&self, value: &Vec<String>) -> String {
-        let names: Vec<_> = value.iter().map(|name| quoted(name)).collect();
-        format!("[{}]", names.join(", "))
-    }
-
-    fn allowed(&self) -> String {
-        "an empty list".to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::kind::read_literal;
@@ -99,9 +75,5 @@ mod tests {
         assert_eq!(read_literal(&BodyTranslation, "false"), Ok(false));
         let reason = "translating URLs in bodies is not part of this build yet; use false";
         assert_eq!(read_literal(&BodyTranslation, "true"), Err(reason.to_owned()));
-        assert_eq!(read_literal(&Filters, "[]"), Ok(Vec::new()));
-        let reason = "filters are not part of this build yet; leave the list empty";
-        assert_eq!(read_literal(&Filters, "[\"a\"]"), Err(reason.to_owned()));
-        assert!(read_literal(&Filters, "\"a\"").is_err());
     }
 }

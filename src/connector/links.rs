@@ -20,7 +20,7 @@ use h2::{Reason, RecvStream};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::serve::{Server, serve_stream};
+use super::serve::{Job, Server};
 use super::table::Table;
 use crate::backend::{Backends, Resolver};
 use crate::http::body::Body;
@@ -192,7 +192,11 @@ async fn serve_link(
                 shared.status.set(slot, |link| link.state = "draining");
                 linger.arm(DRAIN_LINGER);
             }
-            if drained && streams.count() == 0 && linger.poll_elapsed(cx).is_ready() {
+            if drained && streams.count() > 0 {
+                // Counted from the last stream's end: what it said last must still be flushed.
+                linger.arm(DRAIN_LINGER);
+                let _ = linger.poll_elapsed(cx);
+            } else if drained && linger.poll_elapsed(cx).is_ready() {
                 // The control stream never ends by itself; the link is finished without it.
                 connection.abrupt_shutdown(Reason::NO_ERROR);
             }
@@ -219,12 +223,7 @@ async fn serve_link(
                     tokio::task::spawn_local(control.run(request, respond, outgoing));
                 }
                 _ => {
-                    let (server, table, entered) = (server.clone(), table.clone(), streams.enter());
-                    // Boxed, since a task moves its future when it begins and when it ends.
-                    tokio::task::spawn_local(Box::pin(async move {
-                        serve_stream(&server, &table, request, respond).await;
-                        drop(entered);
-                    }));
+                    server.serve(Job { table: table.clone(), request, respond, entered: streams.enter() });
                 }
             },
         }

@@ -9,6 +9,7 @@
 //! A connector only dials out: no socket of it listens, but for the admin port if one is
 //! configured. It keeps nothing but its credentials; what it serves is pushed to it.
 
+mod crew;
 pub mod join;
 mod links;
 mod serve;

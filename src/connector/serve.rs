@@ -3,6 +3,7 @@
 //! It dials only what the pushed table names. A failure goes back as a fault the edge turns into
 //! a page; the connector refuses to make pages itself.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -13,42 +14,67 @@ use h2::{Reason, RecvStream};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::table::Table;
+use super::crew::{Crew, Next};
+use super::table::{Opened, Table};
 use crate::backend::Backends;
 use crate::error::{Error, Kind, Result, Side};
-use crate::http::h2::{H2Body, Responder};
+use crate::http::h2::{H2Body, Responder, StreamGuard};
 use crate::http::{Body, Interim, Outgoing, Response, fields};
+use crate::id::RequestId;
 use crate::limits::Limits;
 use crate::metrics::Shard;
 use crate::tunnel::field;
-
-/// The request id the edge gave, in both logs.
-const X_REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 
 /// What one worker of a connector serves streams with.
 pub(super) struct Server {
     backends: Rc<Backends>,
     shard: Rc<Shard>,
+    crew: Crew<Job>,
+}
+
+/// One stream to serve; the guard counts it until it has ended.
+pub(super) struct Job {
+    pub(super) table: Rc<Table>,
+    pub(super) request: http::Request<RecvStream>,
+    pub(super) respond: SendResponse<Bytes>,
+    pub(super) entered: StreamGuard,
 }
 
 impl Server {
     pub(super) fn new(backends: Rc<Backends>, shard: Rc<Shard>) -> Self {
-        Self { backends, shard }
+        Self { backends, shard, crew: Crew::default() }
+    }
+
+    /// Serves a stream on a task of its own.
+    pub(super) fn serve(self: &Rc<Self>, job: Job) {
+        self.crew.give(job, |job, next| work(self.clone(), job, next));
+    }
+}
+
+/// Serves streams, one after the other.
+async fn work(server: Rc<Server>, mut job: Job, mut next: Next<Job>) {
+    loop {
+        let Job { table, request, respond, entered } = job;
+        serve_stream(&server, &table, request, respond).await;
+        drop((entered, table));
+        match next.wait(&server.crew).await {
+            Some(next) => job = next,
+            None => return,
+        }
     }
 }
 
 /// Serves one stream to its end.
-pub(super) async fn serve_stream(
+async fn serve_stream(
     server: &Server,
     table: &Table,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
     let responder = Responder::new(respond);
-    let id = text(request.headers(), &X_REQUEST_ID).to_owned();
-    let app = text(request.headers(), &field::APP).to_owned();
+    let named = Cell::new(None);
     let relayed = {
-        let mut relay = pin!(relay(server, table, request, &responder));
+        let mut relay = pin!(relay(server, table, request, &responder, &named));
         std::future::poll_fn(|cx| match relay.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             // The client is gone, so is the stream: whatever runs at the backend is cancelled.
@@ -56,11 +82,13 @@ pub(super) async fn serve_stream(
         })
         .await
     };
+    let named = named.into_inner();
     let response = match relayed {
         None => return,
         Some(Ok(response)) => response,
         Some(Err(error)) => {
             server.shard.error(&error);
+            let (id, app) = words(&named);
             tracing::warn!(id, app, side = error.side.word(), reason = error.kind.cause(), detail = %error.detail, "a request failed");
             fault(&error)
         }
@@ -77,6 +105,7 @@ pub(super) async fn serve_stream(
         responder.reset(Reason::INTERNAL_ERROR);
         if error.side == Side::Backend {
             server.shard.error(&error);
+            let (id, app) = words(&named);
             tracing::warn!(id, app, reason = error.kind.cause(), detail = %error.detail, "a response broke off");
         }
     }
@@ -87,57 +116,65 @@ async fn relay(
     table: &Table,
     request: http::Request<RecvStream>,
     responder: &Responder,
+    named: &Cell<Option<Named>>,
 ) -> Result<Response> {
     let (parts, stream) = request.into_parts();
     let mut headers = parts.headers;
-    let app = text(&headers, &field::APP);
-    let target = table.find(app, text(&headers, &field::REVISION)).await;
-    let Some(target) = target else {
+    let envelope = headers.remove(field::ENVELOPE);
+    let opened = table.open(envelope.as_ref().map(HeaderValue::as_bytes).unwrap_or_default()).await;
+    let opened = opened.map_err(|app| {
         let detail = format!("the edge asked for the app {app:?}, which it has not pushed to this connector");
-        return Err(Error::new(Kind::ConnectorUnavailable, detail));
-    };
+        Error::new(Kind::ConnectorUnavailable, detail)
+    })?;
+    let target = &opened.target;
     let label = headers.get(field::LABEL).and_then(|label| label.to_str().ok()).map(str::to_owned);
     let expects_continue = headers.contains_key(field::EXPECT);
     let websocket =
         parts.extensions.get::<h2::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
-    let host = parts.uri.authority().map_or("", |authority| authority.as_str());
-    let host = HeaderValue::from_str(host).map_err(|_| Error::bad_request("a host that is no field value"))?;
+    let host = match parts.uri.authority() {
+        None => target.host.clone(),
+        Some(authority) => HeaderValue::from_str(authority.as_str())
+            .map_err(|_| Error::bad_request("a host that is no field value"))?,
+    };
     let body = if stream.is_end_stream() && !websocket {
         Body::Empty
     } else {
         Body::H2(H2Body::new(stream, &headers, Side::Link))
     };
-    take_own_fields_off(&mut headers);
+    fields::strip_own(&mut headers);
     fields::strip_hop_by_hop(&mut headers);
     headers.remove(header::CONTENT_LENGTH);
-    let outgoing = Outgoing {
+    let vouched = opened.envelope.unfold(&mut headers);
+    named.set(Some(Named { id: vouched.id.map(|(id, _)| id), opened: opened.clone() }));
+    let outgoing = Box::new(Outgoing {
         method: if websocket { Method::GET } else { parts.method },
-        target: parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+        target: parts.uri.into_parts().path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
         headers,
+        vouched: Some(vouched),
         websocket,
         expects_continue,
         body,
         interim: Interim::H2(responder.clone()),
-    };
-    let mut response = server.backends.send(&target, label.as_deref(), outgoing).await?;
+    });
+    let mut response = server.backends.send(target, label.as_deref(), outgoing).await?;
     // What a backend says in our own words is not ours.
-    let forged: Vec<_> =
-        response.headers.keys().filter(|name| name.as_str().starts_with("lockgate-")).cloned().collect();
-    for name in forged {
-        response.headers.remove(name);
-    }
+    fields::strip_own(&mut response.headers);
     Ok(response)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> &'a str {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+/// What a stream is called in the log.
+struct Named {
+    /// `None` for an id that is not of our making: it is in the edge's log under its trace.
+    id: Option<RequestId>,
+    opened: Rc<Opened>,
 }
 
-fn take_own_fields_off(headers: &mut HeaderMap) {
-    for name in [field::APP, field::REVISION, field::LABEL, field::EXPECT, field::SERVICE] {
-        headers.remove(name);
-    }
+/// The id and the app, as far as they are known.
+fn words(named: &Option<Named>) -> (&str, &str) {
+    let id = named.as_ref().and_then(|named| named.id.as_ref()).map(RequestId::as_str);
+    let app = named.as_ref().map(|named| &*named.opened.envelope.app);
+    (id.unwrap_or_default(), app.unwrap_or_default())
 }
 
 /// A failure in the form the edge reads: the cause, and the detail for its log.

@@ -3,7 +3,7 @@
 //! A stream names its app and the revision it means; one that arrives before the push of that
 //! revision waits for it a moment, so that an app is served the instant the edge publishes it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,22 +12,33 @@ use tokio::sync::Notify;
 
 use crate::backend::Target;
 use crate::tunnel::control::Config;
+use crate::tunnel::envelope::Envelope;
 
 /// A push follows its announcement within milliseconds; a stream that waits longer than this
 /// means an app this connector will never hear of.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Envelopes remembered, opened; more are forgotten all at once and opened again.
+const OPENED: usize = 4096;
+
 /// The apps of one link.
 #[derive(Default)]
 pub(super) struct Table {
     apps: RefCell<HashMap<String, Entry>>,
-    generation: Cell<u64>,
+    /// What envelopes that were seen before mean, until the next push.
+    opened: RefCell<HashMap<Box<[u8]>, Rc<Opened>>>,
     changed: Notify,
 }
 
 struct Entry {
     revision: String,
     target: Rc<Target>,
+}
+
+/// An envelope and the target it leads to.
+pub(super) struct Opened {
+    pub(super) envelope: Envelope,
+    pub(super) target: Rc<Target>,
 }
 
 impl Table {
@@ -41,16 +52,25 @@ impl Table {
             }
         });
         *self.apps.borrow_mut() = apps.collect();
-        self.generation.set(config.generation);
+        self.opened.borrow_mut().clear();
         self.changed.notify_waiters();
     }
 
-    /// The target of `app` at `revision`. A revision that does not come is answered by the one in
-    /// force: the edge that named it has moved on since.
-    pub(super) async fn find(&self, app: &str, revision: &str) -> Option<Rc<Target>> {
-        if let Some(target) = self.current(app, Some(revision)) {
-            return Some(target);
+    /// Opens an envelope. A revision that does not come is answered by the one in force: the edge
+    /// that named it has moved on since.
+    ///
+    /// # Errors
+    /// The name of an app that was not pushed.
+    pub(super) async fn open(&self, envelope: &[u8]) -> Result<Rc<Opened>, String> {
+        if let Some(opened) = self.opened.borrow().get(envelope) {
+            return Ok(opened.clone());
         }
+        Box::pin(self.open_anew(envelope)).await
+    }
+
+    async fn open_anew(&self, bytes: &[u8]) -> Result<Rc<Opened>, String> {
+        let envelope = Envelope::read(bytes);
+        let (app, revision) = (&*envelope.app, &*envelope.revision);
         let waiting = async {
             loop {
                 let changed = self.changed.notified();
@@ -60,10 +80,18 @@ impl Table {
                 changed.await;
             }
         };
-        match Box::pin(tokio::time::timeout(PATIENCE, waiting)).await {
-            Ok(target) => Some(target),
-            Err(_) => self.current(app, None),
+        let Ok(target) = tokio::time::timeout(PATIENCE, waiting).await else {
+            // Not remembered: the revision that was meant may still come.
+            let target = self.current(app, None).ok_or_else(|| app.to_owned())?;
+            return Ok(Rc::new(Opened { envelope, target }));
+        };
+        let opened = Rc::new(Opened { envelope, target });
+        let mut known = self.opened.borrow_mut();
+        if known.len() >= OPENED {
+            known.clear();
         }
+        known.insert(bytes.into(), opened.clone());
+        Ok(opened)
     }
 
     fn current(&self, app: &str, revision: Option<&str>) -> Option<Rc<Target>> {

@@ -1,7 +1,9 @@
 //! The admin port: metrics, health and status, on a listener and a runtime of their own.
 //!
-//! It reads and never changes anything; it answers even when the data path is stuck, and nothing
-//! on the public ports leads here.
+//! It answers even when the data path is stuck, and nothing on the public ports leads here. It changes
+//! one thing only, the module of a filter, and that only for callers on this machine (`upload`).
+
+mod upload;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -35,22 +37,54 @@ pub trait Report: Send + Sync + 'static {
     fn ready(&self) -> Answer<'_, Result<(), String>>;
     /// Everything an operator may want to know, as JSON.
     fn status(&self) -> Answer<'_, serde_json::Value>;
+    /// Puts another module in the place of a filter's.
+    fn replace_filter(&self, name: String, wasm: Bytes) -> Answer<'_, Result<Replaced, Refusal>> {
+        drop(wasm);
+        Box::pin(async move { Err(Refusal::Unknown(format!("no filter {name}: a connector runs none"))) })
+    }
+}
+
+/// A filter was replaced; the steps, as JSON.
+#[derive(Debug)]
+pub struct Replaced(pub serde_json::Value);
+
+/// A filter was not replaced.
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is none of that name.
+    Unknown(String),
+    /// The module cannot be used; what serves on.
+    Unusable {
+        /// Why, for the operator.
+        reason: String,
+        /// The filter's generation, still in force.
+        generation: u64,
+    },
+    /// The proxy's own failure.
+    Failed(String),
 }
 
 /// Serves the admin port until the runtime ends.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, report: Arc<dyn Report>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let here = listener.local_addr().ok();
+    let uploads = Arc::new(Semaphore::new(1));
     loop {
         let Ok((tcp, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let (metrics, report) = (metrics.clone(), report.clone());
+        let (metrics, report, uploads) = (metrics.clone(), report.clone(), uploads.clone());
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let (metrics, report) = (metrics.clone(), report.clone());
-                async move { Ok::<_, Infallible>(answer(&request, &metrics, &*report).await) }
+                let (metrics, report, uploads) = (metrics.clone(), report.clone(), uploads.clone());
+                async move {
+                    Ok::<_, Infallible>(match upload::filter_named(&request).map(str::to_owned) {
+                        Some(name) => upload::answer(request, name, here, &uploads, &*report).await,
+                        None => answer(&request, &metrics, &*report).await,
+                    })
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())

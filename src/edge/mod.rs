@@ -147,7 +147,7 @@ impl Drop for Place {
 
 /// Who is at the other end of a finished handshake.
 enum Caller {
-    Client(Stream, Option<Rc<str>>, Place),
+    Client(Stream, Option<Arc<str>>, Place),
     Connector { stream: Stream, link: bool },
 }
 
@@ -208,7 +208,7 @@ async fn shake_hands(door: &Door, tcp: TcpStream) -> io::Result<Caller> {
         door.shard.metrics().refused.with_label_values(&["connections"]).inc();
         return Err(io::Error::other("limits.connections are open"));
     };
-    let server_name = hello.server_name().map(|name| Rc::from(name.trim_end_matches('.').to_ascii_lowercase()));
+    let server_name = hello.server_name().map(|name| Arc::from(name.trim_end_matches('.').to_ascii_lowercase()));
     let config = door.tls.load().config.clone();
     Ok(Caller::Client(tls::accept(tcp, accepted, config).await?, server_name, place))
 }

@@ -1,7 +1,7 @@
 //! The corridor: one request from its head to its record. Every branch of a request's way is here.
 //!
 //! ```text
-//!   Request ─route▶ Routed ─admit▶ Admitted ─relay▶ Relayed ─▶ Response     one ticket after the other
+//!   Request ─route▶ Routed ─admit▶ Admitted ─(filters)─relay▶ Relayed ─(filters)▶ Response
 //!       └────────┴──────────────┴───────────────┴─▶ Stop: a reply of ours, or a fault
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! Rooms never call each other. The corridor refuses to know sockets: edge and tests hand it
 //! requests and write the responses it returns.
 
+mod filtered;
 mod headers;
 mod page;
 mod record;
@@ -22,11 +23,13 @@ use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+pub use filtered::{hide_framing, show_framing};
 pub use headers::Identity;
 pub use rooms::{App, Network, Rooms};
 
 use crate::auth::Person;
 use crate::error::{Error, Kind, Result};
+use crate::filters::{Host, When};
 use crate::http::path::Normal;
 use crate::http::{Authority, Body, Interim, Outgoing, Peer, Request, Response, Scheme, Version};
 use crate::id::RequestId;
@@ -39,6 +42,7 @@ use record::Record;
 /// The corridor of one worker.
 pub struct Corridor {
     rooms: Arc<ArcSwap<Rooms>>,
+    filters: Rc<Host>,
     relay: Relay,
     shard: Rc<Shard>,
     access: Option<Rc<AccessLog>>,
@@ -110,12 +114,12 @@ impl Corridor {
     #[must_use]
     pub fn new(
         rooms: Arc<ArcSwap<Rooms>>,
-        relay: Relay,
+        (filters, relay): (Rc<Host>, Relay),
         shard: Rc<Shard>,
         access: Option<Rc<AccessLog>>,
         identity: Identity,
     ) -> Self {
-        Self { rooms, relay, shard, access, identity }
+        Self { rooms, filters, relay, shard, access, identity }
     }
 
     /// The answer to bytes that never became a request.
@@ -168,48 +172,66 @@ impl Corridor {
         let routed = route(rooms, arrived)?;
         record.found(&self.shard, &routed.app);
         let admitted = admit(routed)?;
-        let relayed = self.relay(admitted, &peer, trusted, id, record).await?;
-        if let Some(link) = &relayed.connector {
-            record.via(link.name.clone());
-        }
-        Ok(relayed.response)
+        self.pass(admitted, &peer, trusted, id, record).await
     }
 
-    async fn relay(
+    /// From here on the request is the app's: filtered if it has filters, and relayed.
+    async fn pass(
         &self,
         admitted: Admitted,
         peer: &Peer,
         trusted: bool,
         id: RequestId,
         record: &mut Record,
-    ) -> Result<Relayed, Stop> {
-        let Routed { app, label, request } = admitted.routed;
+    ) -> Result<Response, Stop> {
+        let Routed { app, label, mut request } = admitted.routed;
         let host = app.internal_host(label.as_deref(), &request.authority);
         let forwarding =
             headers::Forwarding { peer, trusted, id, authority: &request.authority, version: request.version };
-        let mut headers = request.headers;
-        headers::prepare_request(&mut headers, &forwarding, &self.identity, app.forwarded_header)?;
-        let outgoing = Outgoing {
+        headers::prepare_request(&mut request.headers, &forwarding, &self.identity, app.forwarded_header)?;
+        request.body = record.watch_request(request.body);
+        let version = request.version;
+        let when = match app.chain.concerned(&request.headers, !request.body.is_empty()) {
+            When::Later if request.websocket => When::Now,
+            when => when,
+        };
+        if when == When::Now {
+            return Box::pin(self.pass_filtered(&app, label.as_deref(), (peer, id), (host, request), record)).await;
+        }
+        let late = (when == When::Later).then(|| filtered::Late::of(&request));
+        let outgoing = Box::new(Outgoing {
             method: request.method,
             target: app.internal_target(&request.target)?,
             host,
-            headers,
+            headers: request.headers,
+            vouched: None,
             websocket: request.websocket,
             expects_continue: request.expects_continue,
-            body: record.watch_request(request.body),
+            body: request.body,
             interim: request.interim,
-        };
-        let websocket = outgoing.websocket;
-        let version = request.version;
+        });
         let relayed = self.relay.send(&app.destination, label.as_deref(), outgoing).await?;
-        if websocket && !relayed.response.websocket && version == Version::Http2 && relayed.response.status.is_success()
-        {
-            // RFC 8441, 5: a 2xx would tell the client that the WebSocket is open.
-            let detail = format!("the backend answered {} to a WebSocket handshake", relayed.response.status);
-            return Err(Error::new(Kind::BackendInvalid, detail).into());
+        let response = received(relayed, request.websocket, version, record)?;
+        match late {
+            Some(late) if app.chain.concerned_by_response(&response.headers) => {
+                Ok(Box::pin(self.filter_late(&app, (peer, id), late, response, record)).await?)
+            }
+            _ => Ok(response),
         }
-        Ok(relayed)
     }
+}
+
+/// Notes who answered, and refuses an answer that cannot be given on.
+fn received(relayed: Relayed, websocket: bool, version: Version, record: &mut Record) -> Result<Response, Stop> {
+    if let Some(link) = &relayed.connector {
+        record.via(link.name.clone());
+    }
+    if websocket && !relayed.response.websocket && version == Version::Http2 && relayed.response.status.is_success() {
+        // RFC 8441, 5: a 2xx would tell the client that the WebSocket is open.
+        let detail = format!("the backend answered {} to a WebSocket handshake", relayed.response.status);
+        return Err(Error::new(Kind::BackendInvalid, detail).into());
+    }
+    Ok(relayed.response)
 }
 
 /// Finds the app, and everything that is answered before one is asked.

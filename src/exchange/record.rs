@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::headers::{Identity, mark_response};
 use super::{App, Arrived};
 use crate::error::Error;
+use crate::filters::Guard;
 use crate::http::{Body, Frame, Response, Version};
 use crate::id::RequestId;
 use crate::metrics::{AppShard, Protocol, Shard};
@@ -37,6 +38,8 @@ pub(super) struct Record {
     bytes_in: Rc<Cell<u64>>,
     bytes_out: u64,
     fault: Option<Error>,
+    /// Its filters learn of the end when the record is gone.
+    filters: Option<Guard>,
 }
 
 /// The parts of a request that a line names.
@@ -75,6 +78,7 @@ impl Record {
             bytes_in: Rc::default(),
             bytes_out: 0,
             fault: None,
+            filters: None,
         })
     }
 
@@ -91,6 +95,11 @@ impl Record {
     /// The connector is known.
     pub(super) fn via(&mut self, connector: String) {
         self.connector = connector;
+    }
+
+    /// The request has met filters.
+    pub(super) fn keep(&mut self, passage: Guard) {
+        self.filters = Some(passage);
     }
 
     /// The request failed.

@@ -3,10 +3,12 @@
 //! A reload builds a new one and swaps it whole; a request keeps the one it began with.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderValue;
 
 use crate::auth::Policy;
+use crate::filters::Chain;
 use crate::http::Authority;
 use crate::relay::Destination;
 use crate::routing::Table;
@@ -33,7 +35,9 @@ pub struct Network {
 /// An application, in the form the corridor needs.
 pub struct App {
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
+    /// The filters its requests meet.
+    pub chain: Chain,
     /// Its published path.
     pub external_path: String,
     /// The port of its external URL.

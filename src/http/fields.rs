@@ -4,48 +4,27 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// `keep-alive`, hop-by-hop by tradition.
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// `proxy-connection`, hop-by-hop by tradition (RFC 9110, 7.6.1).
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-/// `http2-settings` (RFC 7540, 3.2.1; obsolete, never forwarded).
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// Fields that end at a connection whether `Connection` names them or not (RFC 9110, 7.6.1).
-/// `te` is handled apart, since `trailers` may pass.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HTTP2_SETTINGS,
-];
-
 /// Removes the fields that end at a connection, and whatever `Connection` names (RFC 9110,
 /// 7.6.1). `TE: trailers` survives, other codings of `TE` do not.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .collect();
-        for name in nominated {
-            // What frames the message is this hop's own business already.
-            if name != header::CONTENT_LENGTH && name != header::TE {
-                headers.remove(name);
-            }
-        }
-    }
-    // Most heads have none of them: looking at few names once is cheaper than eight look-ups.
-    if headers.len() > HOP_BY_HOP.len() || headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        for name in &HOP_BY_HOP {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        // What most of them say; it goes below in any case.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect();
+    for name in nominated {
+        // What frames the message is this hop's own business already.
+        if name != header::CONTENT_LENGTH && name != header::TE {
             headers.remove(name);
         }
+    }
+    // Most heads have one of them or none: each name is looked at, instead of eight looked up.
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        headers.remove(name);
     }
     if headers.contains_key(header::TE) {
         let trailers = list_contains(headers, &header::TE, b"trailers");
@@ -53,6 +32,30 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
+    }
+}
+
+/// Fields that end at a connection whether `Connection` names them or not (RFC 9110, 7.6.1; some
+/// by tradition, `http2-settings` of RFC 7540). `te` is handled apart, since `trailers` may pass.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "http2-settings"
+    )
+}
+
+/// Removes the link's own fields (`lockgate-…`), whoever sent them.
+pub fn strip_own(headers: &mut HeaderMap) {
+    let is_own = |name: &&HeaderName| name.as_str().starts_with("lockgate-");
+    while let Some(name) = headers.keys().find(is_own).cloned() {
+        headers.remove(name);
     }
 }
 

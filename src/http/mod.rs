@@ -11,6 +11,7 @@ pub mod h1;
 pub mod h2;
 pub mod path;
 pub mod upload;
+pub mod vouched;
 pub mod websocket;
 
 use std::net::SocketAddr;
@@ -94,7 +95,7 @@ pub struct Peer {
     /// The port it connected to.
     pub local_port: u16,
     /// The server name of its TLS handshake, lower case.
-    pub server_name: Option<std::rc::Rc<str>>,
+    pub server_name: Option<std::sync::Arc<str>>,
     /// Its address as a field value; made once, sent with every request.
     pub client: HeaderValue,
 }
@@ -131,6 +132,8 @@ pub struct Outgoing {
     pub host: HeaderValue,
     /// The fields.
     pub headers: HeaderMap,
+    /// Fields beside the map.
+    pub vouched: Option<vouched::Vouched>,
     /// A WebSocket is asked for.
     pub websocket: bool,
     /// The body waits for `100 Continue`.

@@ -6,6 +6,7 @@
 //!                                      └─no───▶ elapsed
 //! ```
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -59,9 +60,61 @@ impl Watchdog {
     }
 }
 
+/// Watchdogs kept for the next wait: as many as a busy worker has requests under way, at some
+/// 150 bytes each.
+const KEPT: usize = 1024;
+
+/// Watchdogs of one worker that are used again: a limit on a wait then costs no timer of its own.
+///
+/// A timer that fires while its watchdog rests wakes whoever used it last, once, for nothing.
+#[derive(Default)]
+pub struct Watchdogs {
+    resting: RefCell<Vec<Watchdog>>,
+}
+
+impl Watchdogs {
+    /// Runs `work` for at most `patience`, counted from its first wait; `None` when that is over.
+    /// It takes a reference, since futures are large and every hand they pass through moves them.
+    pub async fn limit<F: Future>(&self, patience: Duration, mut work: Pin<&mut F>) -> Option<F::Output> {
+        let mut lent = Lent { home: self, dog: None };
+        std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                let dog = lent.dog.get_or_insert_with(|| {
+                    let mut dog = self.resting.borrow_mut().pop().unwrap_or_default();
+                    dog.arm(patience);
+                    dog
+                });
+                dog.poll_elapsed(cx).map(|()| None)
+            }
+        })
+        .await
+    }
+}
+
+/// A watchdog that goes back when the wait is over or given up.
+struct Lent<'a> {
+    home: &'a Watchdogs,
+    dog: Option<Watchdog>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut resting = self.home.resting.borrow_mut();
+        if let Some(mut dog) = self.dog.take()
+            && resting.len() < KEPT
+        {
+            dog.disarm();
+            resting.push(dog);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
+    use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_moved_on_does_not_fire_early() {
@@ -77,5 +130,19 @@ mod tests {
         dog.arm(Duration::from_secs(1));
         std::future::poll_fn(|cx| dog.poll_elapsed(cx)).await;
         assert!(started.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watchdog_used_again_keeps_each_waits_own_limit() {
+        let dogs = Watchdogs::default();
+        let started = Instant::now();
+        for (limit, work) in [(60, 1), (5, 20), (60, 50), (1, 2)] {
+            let began = Instant::now();
+            let done = dogs.limit(Duration::from_secs(limit), pin!(sleep(Duration::from_secs(work)))).await;
+            assert_eq!(done.is_some(), work < limit);
+            assert_eq!(began.elapsed().as_secs(), limit.min(work));
+        }
+        assert_eq!(started.elapsed().as_secs(), 1 + 5 + 50 + 1);
+        assert_eq!(dogs.resting.borrow().len(), 1);
     }
 }

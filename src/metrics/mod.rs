@@ -5,9 +5,13 @@
 //! ```
 //!
 //! Labels come from the configuration or from closed lists, never from clients, so the number of
-//! series is bounded. Rare events (links, reloads) write to the registry directly. Every name
-//! stands in `docs/metrics.md`, held by a test.
+//! series is bounded; what filters define themselves (`custom`) has a limit per filter. Rare events
+//! (links, reloads) write to the registry directly. Every name stands in `docs/metrics.md`, held by
+//! a test.
 
+mod custom;
+mod filter;
+mod filter_labels;
 mod shard;
 
 use std::sync::Mutex;
@@ -19,6 +23,10 @@ use prometheus::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+pub use custom::{CustomHandle, CustomKind, CustomMetrics};
+use filter::FilterFamilies;
+pub use filter::{FilterMetrics, FilterShard};
+pub use filter_labels::{DeniedCapability, FilterFailure, FilterPhase, HttpCallResult};
 pub use shard::{AppShard, Protocol, Shard};
 
 /// Bounds of the latency histograms in seconds: from a loopback hit to the longest timeout.
@@ -59,6 +67,9 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// Access lines dropped because the log could not keep up.
     pub log_dropped: IntCounter,
+    /// Metrics that filters define themselves.
+    pub custom: CustomMetrics,
+    filters: FilterFamilies,
     process: Process,
 }
 
@@ -89,6 +100,10 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prome
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
     register(registry, IntGauge::new(name, help))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    register(registry, IntCounter::new(name, help))
 }
 
 impl Metrics {
@@ -184,13 +199,13 @@ impl Metrics {
                 "Configuration reloads, by result (ok, refused).",
                 &["result"],
             )?,
-            log_dropped: register(
+            log_dropped: counter(
                 r,
-                IntCounter::new(
-                    "lockgate_log_dropped_total",
-                    "Access log lines dropped because the log could not keep up.",
-                ),
+                "lockgate_log_dropped_total",
+                "Access log lines dropped because the log could not keep up.",
             )?,
+            custom: register(r, Ok(CustomMetrics::default()))?,
+            filters: FilterFamilies::new(r)?,
             process: Process::new(r)?,
             registry: r.clone(),
             shards: Mutex::default(),

@@ -11,6 +11,7 @@ use prometheus::local::{LocalHistogram, LocalIntCounter};
 use tokio::sync::mpsc;
 
 use super::Metrics;
+use super::filter::FilterShard;
 use crate::error::{Error, Kind, Side};
 
 /// How a request came in.
@@ -27,14 +28,20 @@ pub enum Protocol {
 /// The `protocol` label, in the order of [`Protocol`].
 const PROTOCOLS: [&str; 3] = ["h1", "h2", "websocket"];
 /// The `class` label.
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The index in [`CLASSES`] of a status.
+pub(super) fn class_of(status: u16) -> usize {
+    usize::from(status / 100).clamp(1, 5) - 1
+}
 
 /// One worker's counters.
 pub struct Shard {
     metrics: Arc<Metrics>,
     apps: RefCell<HashMap<Box<str>, Rc<AppShard>>>,
+    filters: RefCell<HashMap<Box<str>, Rc<FilterShard>>>,
     errors: RefCell<HashMap<(Side, Kind), LocalIntCounter>>,
-    listeners: [(LocalIntCounter, Gauge); 2],
+    listeners: [(LocalIntCounter, LocalGauge); 2],
     backend_opened: LocalIntCounter,
     backend_reused: LocalIntCounter,
 }
@@ -45,28 +52,28 @@ pub struct AppShard {
     duration: LocalHistogram,
     bytes_in: LocalIntCounter,
     bytes_out: LocalIntCounter,
-    open_requests: Gauge,
-    open_websockets: Gauge,
+    open_requests: LocalGauge,
+    open_websockets: LocalGauge,
     name: Box<str>,
 }
 
 /// A gauge that is moved locally and added to the shared one when flushed.
-struct Gauge {
+pub(super) struct LocalGauge {
     value: Cell<i64>,
     flushed: Cell<i64>,
     shared: IntGauge,
 }
 
-impl Gauge {
-    fn new(shared: IntGauge) -> Self {
+impl LocalGauge {
+    pub(super) fn new(shared: IntGauge) -> Self {
         Self { value: Cell::new(0), flushed: Cell::new(0), shared }
     }
 
-    fn add(&self, by: i64) {
+    pub(super) fn add(&self, by: i64) {
         self.value.set(self.value.get() + by);
     }
 
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         let value = self.value.get();
         self.shared.add(value - self.flushed.replace(value));
     }
@@ -78,11 +85,12 @@ impl Shard {
     pub fn start(metrics: &Arc<Metrics>) -> Rc<Self> {
         let listener = |name: &str| {
             let accepted = metrics.accepted.with_label_values(&[name]).local();
-            (accepted, Gauge::new(metrics.client_connections.with_label_values(&[name])))
+            (accepted, LocalGauge::new(metrics.client_connections.with_label_values(&[name])))
         };
         let shard = Rc::new(Self {
             metrics: metrics.clone(),
             apps: RefCell::default(),
+            filters: RefCell::default(),
             errors: RefCell::default(),
             listeners: [listener("http"), listener("https")],
             backend_opened: metrics.backend_connections.with_label_values(&["opened", ""]).local(),
@@ -120,6 +128,17 @@ impl Shard {
         let app = Rc::new(AppShard::new(&self.metrics, name));
         self.apps.borrow_mut().insert(name.into(), app.clone());
         app
+    }
+
+    /// The counters of the filter `name`, which must come from the configuration.
+    #[must_use]
+    pub fn filter(&self, name: &str) -> Rc<FilterShard> {
+        if let Some(filter) = self.filters.borrow().get(name) {
+            return filter.clone();
+        }
+        let filter = Rc::new(FilterShard::new(&self.metrics, name));
+        self.filters.borrow_mut().insert(name.into(), filter.clone());
+        filter
     }
 
     /// Counts a failed request.
@@ -164,6 +183,9 @@ impl Shard {
         for app in self.apps.borrow().values() {
             app.flush();
         }
+        for filter in self.filters.borrow().values() {
+            filter.flush();
+        }
         for error in self.errors.borrow().values() {
             error.flush();
         }
@@ -201,8 +223,8 @@ impl AppShard {
             duration: metrics.durations.with_label_values(&[name]).local(),
             bytes_in: metrics.bytes.with_label_values(&[name, "in"]).local(),
             bytes_out: metrics.bytes.with_label_values(&[name, "out"]).local(),
-            open_requests: Gauge::new(metrics.open_streams.with_label_values(&[name, "request"])),
-            open_websockets: Gauge::new(metrics.open_streams.with_label_values(&[name, "websocket"])),
+            open_requests: LocalGauge::new(metrics.open_streams.with_label_values(&[name, "request"])),
+            open_websockets: LocalGauge::new(metrics.open_streams.with_label_values(&[name, "websocket"])),
             name: name.into(),
         }
     }
@@ -221,7 +243,7 @@ impl AppShard {
     /// Counts the end of a request or WebSocket.
     pub fn end(&self, metrics: &Metrics, status: u16, protocol: Protocol, took: Duration, bytes: (u64, u64)) {
         if protocol == Protocol::WebSocket { &self.open_websockets } else { &self.open_requests }.add(-1);
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        let class = class_of(status);
         self.requests.borrow_mut()[class][protocol as usize]
             .get_or_insert_with(|| {
                 let labels = [&*self.name, CLASSES[class], PROTOCOLS[protocol as usize]];

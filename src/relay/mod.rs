@@ -9,22 +9,26 @@
 //!
 //! It refuses to repeat what may have had an effect: that is `link-lost`.
 
+mod head;
+
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::{Authority, Parts, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::backend::{Backends, Target};
 use crate::error::{Error, Kind, Result, Side};
 use crate::http::h2::H2Body;
 use crate::http::h2::client::Failure;
-use crate::http::{Body, Outgoing, Response};
+use crate::http::{Body, Outgoing, Response, fields};
+use crate::io::clock::Watchdogs;
 use crate::limits::Limits;
 use crate::metrics::Shard;
+use crate::tunnel::envelope::Writer;
 use crate::tunnel::field;
 use crate::tunnel::fleet::{Fleet, Pick};
 use crate::tunnel::link::Link;
@@ -47,6 +51,8 @@ pub enum Destination {
         app: HeaderValue,
         /// Which state of its target is meant.
         revision: HeaderValue,
+        /// The `Host` that the connector derives from the target: it need not travel.
+        host: HeaderValue,
         /// How long the backend may take for its response head.
         timeout: Duration,
         /// The backend is reached with TLS; for the `:scheme` of the stream.
@@ -71,13 +77,16 @@ pub struct Relay {
     limits: Rc<Limits>,
     shard: Rc<Shard>,
     queued: Cell<usize>,
+    watchdogs: Watchdogs,
+    envelopes: Writer,
 }
 
 impl Relay {
     /// A relay over this worker's links and backends.
     #[must_use]
     pub fn new(fleet: Rc<Fleet>, backends: Rc<Backends>, limits: Rc<Limits>, shard: Rc<Shard>) -> Self {
-        Self { fleet, backends, limits, shard, queued: Cell::new(0) }
+        let (watchdogs, envelopes) = (Watchdogs::default(), Writer::default());
+        Self { fleet, backends, limits, shard, queued: Cell::new(0), watchdogs, envelopes }
     }
 
     /// Sends an admitted request to its destination.
@@ -85,7 +94,12 @@ impl Relay {
     /// # Errors
     /// `connector-unavailable`, `overloaded`, `link-lost`, `backend-timeout`, or what the connector
     /// or the backend room report.
-    pub async fn send(&self, destination: &Destination, label: Option<&str>, outgoing: Outgoing) -> Result<Relayed> {
+    pub async fn send(
+        &self,
+        destination: &Destination,
+        label: Option<&str>,
+        outgoing: Box<Outgoing>,
+    ) -> Result<Relayed> {
         match destination {
             Destination::Local(target) => {
                 let response = self.backends.send(target, label, outgoing).await?;
@@ -93,9 +107,9 @@ impl Relay {
             }
             Destination::Group { group, timeout, .. } => {
                 let answered = self.send_by_link(destination, group, label, outgoing);
-                match tokio::time::timeout(*timeout + MARGIN, answered).await {
-                    Ok(result) => result,
-                    Err(_) => {
+                match self.watchdogs.limit(*timeout + MARGIN, pin!(answered)).await {
+                    Some(result) => result,
+                    None => {
                         let detail = format!("no response head through group {group} in {:?}", *timeout + MARGIN);
                         Err(Error::new(Kind::BackendTimeout, detail))
                     }
@@ -109,7 +123,7 @@ impl Relay {
         destination: &Destination,
         group: &str,
         label: Option<&str>,
-        mut outgoing: Outgoing,
+        mut outgoing: Box<Outgoing>,
     ) -> Result<Relayed> {
         let mut tried: Vec<Rc<Link>> = Vec::new();
         let mut last = None;
@@ -118,7 +132,7 @@ impl Relay {
                 Ok(link) => link,
                 Err(error) => return Err(last.unwrap_or(error)),
             };
-            let head = stream_head(destination, label, &outgoing)?;
+            let head = head::stream_head(&self.envelopes, destination, label, &outgoing)?;
             let body = std::mem::replace(&mut outgoing.body, Body::Empty);
             match link.send(head, body, outgoing.expects_continue, &outgoing.interim).await {
                 Ok(((response, upload), guard)) => {
@@ -225,41 +239,6 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// The head of a relay stream: the request as the backend shall see it, and the link's own fields.
-fn stream_head(destination: &Destination, label: Option<&str>, outgoing: &Outgoing) -> Result<http::Request<()>> {
-    let Destination::Group { app, revision, tls, .. } = destination else {
-        return Err(Error::new(Kind::Internal, "a local destination has no relay stream"));
-    };
-    let invalid = |error: http::Error| Error::new(Kind::Internal, format!("a relay stream's head: {error}"));
-    let mut parts = Parts::default();
-    parts.scheme = Some(if *tls { Scheme::HTTPS } else { Scheme::HTTP });
-    let host = bytes::Bytes::copy_from_slice(outgoing.host.as_bytes());
-    parts.authority = Some(Authority::from_maybe_shared(host).map_err(|error| invalid(error.into()))?);
-    parts.path_and_query = Some(outgoing.target.clone());
-    let mut head = http::Request::new(());
-    *head.uri_mut() = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
-    let mut headers: HeaderMap = outgoing.headers.clone();
-    headers.insert(field::APP, app.clone());
-    headers.insert(field::REVISION, revision.clone());
-    if let Some(label) = label.and_then(|label| HeaderValue::from_str(label).ok()) {
-        headers.insert(field::LABEL, label);
-    }
-    if outgoing.expects_continue {
-        headers.insert(field::EXPECT, HeaderValue::from_static("100-continue"));
-    }
-    if let Some(length) = outgoing.body.length().filter(|&length| length > 0) {
-        headers.insert(header::CONTENT_LENGTH, length.into());
-    }
-    *head.headers_mut() = headers;
-    if outgoing.websocket {
-        *head.method_mut() = Method::CONNECT;
-        head.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-    } else {
-        *head.method_mut() = outgoing.method.clone();
-    }
-    Ok(head)
-}
-
 /// Reads what the connector says about the response, and takes its fields off.
 fn read_answer(mut response: Response, outgoing: &Outgoing) -> Result<Response> {
     if let Some(fault) = response.headers.get(field::FAULT) {
@@ -271,10 +250,7 @@ fn read_answer(mut response: Response, outgoing: &Outgoing) -> Result<Response> 
     let accepted = response.headers.remove(field::ACCEPTED).is_some();
     response.websocket = outgoing.websocket && accepted;
     // What looks like the link's own is not for clients, whoever sent it.
-    let own: Vec<_> = response.headers.keys().filter(|name| name.as_str().starts_with("lockgate-")).cloned().collect();
-    for name in own {
-        response.headers.remove(name);
-    }
+    fields::strip_own(&mut response.headers);
     if outgoing.websocket && !accepted && response.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::new(Kind::BackendInvalid, "101 that the connector did not confirm"));
     }

@@ -8,7 +8,7 @@
 //! rustls reads at most 4 KiB at a time from a bare socket; here it reads from memory. It refuses
 //! to report a clean end for a TLS stream cut without `close_notify`: that is `UnexpectedEof`.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -162,9 +162,15 @@ impl TlsStream {
         let before = buffer.filled().len();
         loop {
             while buffer.remaining() > 0 {
-                match self.tls.reader().read(buffer.initialize_unfilled()) {
-                    Ok(0) => return Poll::Ready(Ok(())), // close_notify
-                    Ok(read) => buffer.advance(read),
+                let mut reader = self.tls.reader();
+                // Lent, not read: `read` would want the whole buffer zeroed first.
+                match reader.fill_buf() {
+                    Ok([]) => return Poll::Ready(Ok(())), // close_notify
+                    Ok(chunk) => {
+                        let took = chunk.len().min(buffer.remaining());
+                        buffer.put_slice(&chunk[..took]);
+                        reader.consume(took);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) if buffer.filled().len() > before => return Poll::Ready(Ok(())),
                     Err(error) => return Poll::Ready(Err(error)),

@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod csr;
 pub mod dial;
 pub mod durable;
+pub mod envelope;
 pub mod fleet;
 pub mod hello;
 pub mod identity;
@@ -32,16 +33,15 @@ pub(crate) mod scratch;
 use std::time::Duration;
 
 /// Version of the hello and of everything on a link. An edge speaks this one and says so.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Names of the fields that carry metadata on a link. They are stripped at both borders.
 pub mod field {
     use http::HeaderName;
 
-    /// The app's name: which pushed target to dial.
-    pub const APP: HeaderName = HeaderName::from_static("lockgate-app");
-    /// The revision of the app's target the edge means.
-    pub const REVISION: HeaderName = HeaderName::from_static("lockgate-revision");
+    /// Which pushed target to dial, and fields that are the same from request to request; see
+    /// [`super::envelope`].
+    pub const ENVELOPE: HeaderName = HeaderName::from_static("lockgate-envelope");
     /// First label of the host, for a wildcard target.
     pub const LABEL: HeaderName = HeaderName::from_static("lockgate-label");
     /// `Expect: 100-continue` of the client, which HTTP/2 hops may drop.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate::connector::Credentials;
+use lockgate::metrics::{CustomKind, DeniedCapability, FilterFailure, FilterPhase, HttpCallResult, Metrics, Shard};
 use lockgate::sample::Sample;
 use serde_json::Value;
 
@@ -16,6 +18,9 @@ use crate::forwarder::Forwarder;
 use crate::gate::Gate;
 use crate::socket::Socket;
 use crate::world::{World, plan, read_metric, until};
+
+/// What filters define themselves.
+const CUSTOM: &str = "lockgate_filter_custom_";
 
 async fn ask(addr: SocketAddr, path: &str) -> Answer {
     get(addr, "admin", path).await
@@ -211,8 +216,25 @@ async fn exercised() -> (World, String) {
     let refused = "lockgate_refused_connections_total{limit=\"connections\"}";
     until("a connection is refused", async || world.metric(refused).await > 0.0).await;
     drop(clients);
+    filtered(&world.metrics);
     let text = world.metrics.render().await;
     (world, text)
+}
+
+/// What filters count, counted by hand.
+fn filtered(metrics: &Arc<Metrics>) {
+    let local = tokio::task::LocalSet::new();
+    let _here = local.enter();
+    let filter = Shard::start(metrics).filter("gate");
+    filter.call(FilterPhase::RequestHeaders, Duration::from_micros(2));
+    filter.local_reply(401);
+    filter.failure(FilterFailure::Trap);
+    filter.shared().http_call("auth", HttpCallResult::Ok);
+    filter.shared().denied(DeniedCapability::SharedData);
+    for kind in [CustomKind::Counter, CustomKind::Gauge, CustomKind::Histogram] {
+        let _ = metrics.custom.define("gate", kind, "Hits{route=\"a\"}", 10);
+        let _ = metrics.custom.define("gate", kind, "x_count", 10);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,8 +242,9 @@ async fn every_family_is_documented_and_every_documented_family_exists() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let page = std::fs::read_to_string(&file).unwrap();
     let (_world, text) = exercised().await;
+    let family = |name| if str::starts_with(name, CUSTOM) { "lockgate_filter_custom_*" } else { name };
     let rendered: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(family).collect();
     let documented: BTreeSet<&str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next())

@@ -178,9 +178,14 @@ impl Conn {
 
     /// The next head, without its body.
     pub async fn head(&mut self) -> Option<String> {
+        Some(String::from_utf8_lossy(&self.raw_head().await?).into_owned())
+    }
+
+    /// The bytes of the next head.
+    pub async fn raw_head(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
+                let head = self.buffer[..end].to_vec();
                 self.buffer.drain(..end + 4);
                 return Some(head);
             }

@@ -9,6 +9,7 @@ use lockgate::connector::Credentials;
 use lockgate::connector::join::join;
 use lockgate::control::ca::Authority;
 use lockgate::tls::{self, Stream};
+use lockgate::tunnel::PROTOCOL_VERSION as SPOKEN;
 use lockgate::tunnel::credentials::FILE;
 use lockgate::tunnel::csr::{csr_for_key, generate_csr};
 use lockgate::tunnel::tls::{edge_name, link_client};
@@ -58,7 +59,7 @@ async fn say(stream: &mut Stream, line: &[u8]) -> Option<Value> {
     }
 }
 
-fn hello(protocol: u32) -> Vec<u8> {
+fn hello(protocol: u16) -> Vec<u8> {
     let hello = json!({"protocol": protocol, "software": "9", "instance": "i", "slot": 0, "host": "h"});
     format!("{hello}\n").into_bytes()
 }
@@ -69,7 +70,7 @@ async fn greet(world: &World, config: Arc<ClientConfig>) -> String {
     let Ok(mut stream) = within("a handshake", tls::connect(tcp, config, edge_name())).await else {
         return "cut".into();
     };
-    match say(&mut stream, &hello(1)).await {
+    match say(&mut stream, &hello(SPOKEN)).await {
         None => "cut".into(),
         Some(answer) if answer.get("ok").is_some() => "ok".into(),
         Some(answer) => answer["refused"]["code"].as_str().unwrap_or_default().to_owned(),
@@ -131,12 +132,12 @@ async fn a_join_request_that_is_wrong_is_refused_and_the_token_stays_good() {
     };
     let valid = STANDARD.encode(csr);
     for (name, request, code) in [
-        ("version", request(2, hex(&token.id), valid.clone()), "version"),
-        ("short id", request(1, "00".into(), valid.clone()), "malformed"),
-        ("id of other letters", request(1, "é".repeat(8), valid.clone()), "malformed"),
-        ("base64", request(1, hex(&token.id), "%%%".into()), "malformed"),
-        ("no request", request(1, hex(&token.id), STANDARD.encode("garbage")), "csr-invalid"),
-        ("good at last", request(1, hex(&token.id), valid), "ok"),
+        ("version", request(SPOKEN + 1, hex(&token.id), valid.clone()), "version"),
+        ("short id", request(SPOKEN, "00".into(), valid.clone()), "malformed"),
+        ("id of other letters", request(SPOKEN, "é".repeat(8), valid.clone()), "malformed"),
+        ("base64", request(SPOKEN, hex(&token.id), "%%%".into()), "malformed"),
+        ("no request", request(SPOKEN, hex(&token.id), STANDARD.encode("garbage")), "csr-invalid"),
+        ("good at last", request(SPOKEN, hex(&token.id), valid), "ok"),
     ] {
         let mut stream = connect_tls(world.https, "edge", &["lockgate-join/1"]).await.unwrap();
         let answer = say(&mut stream, format!("{request}\n").as_bytes()).await.expect(name);
@@ -188,7 +189,7 @@ async fn t01_a_link_needs_a_certificate_of_this_edge_for_a_known_connector() {
     assert_eq!(greet(&world, tls_of(&credentials)).await, "revoked");
     // A link is not a way in for people, nor the other way round.
     let public = connect_tls(world.https, "shop.test", &["lockgate/1", "h2"]).await;
-    assert!(public.is_err() || say(&mut public.unwrap(), &hello(1)).await.is_none());
+    assert!(public.is_err() || say(&mut public.unwrap(), &hello(SPOKEN)).await.is_none());
 }
 
 /// Shows no certificate to a server that asks for one.
@@ -209,7 +210,7 @@ impl rustls::client::ResolvesClientCert for NoCertificate {
 async fn t17_another_version_of_the_protocol_is_refused_with_a_reason() {
     let world = plan().connectors(0).start().await;
     let (credentials, _) = world.enrol("default").await;
-    for protocol in [0, 2, 65_535] {
+    for protocol in [0, SPOKEN + 1, 65_535] {
         let tcp = TcpStream::connect(world.https).await.unwrap();
         let mut stream = tls::connect(tcp, tls_of(&credentials), edge_name()).await.unwrap();
         let answer = say(&mut stream, &hello(protocol)).await.expect("a refusal");
@@ -227,14 +228,14 @@ async fn what_is_no_hello_ends_the_connection_and_nothing_else() {
     let tls = tls_of(&world.connectors[0].credentials);
     let brackets = [vec![b'['; 10_000], vec![b'\n']].concat();
     let oversized = vec![b'x'; 64 * 1024];
-    let huge = format!("{{\"protocol\":1,\"slot\":0,\"host\":\"{}\"", "h".repeat(60_000)).into_bytes();
+    let huge = format!("{{\"protocol\":{SPOKEN},\"slot\":0,\"host\":\"{}\"", "h".repeat(60_000)).into_bytes();
     for (index, line) in [
         &b"\n"[..],
         b"{}\n",
         b"null\n",
         b"\xff\xfe\x00\n",
         b"{\"protocol\":70000,\"software\":\"\",\"instance\":\"\",\"slot\":0,\"host\":\"\"}\n",
-        b"{\"protocol\":1,\"software\":\"\",\"instance\":\"\",\"slot\":-1,\"host\":\"\"}\n",
+        b"{\"protocol\":2,\"software\":\"\",\"instance\":\"\",\"slot\":-1,\"host\":\"\"}\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n",
         &brackets,
@@ -253,7 +254,7 @@ async fn what_is_no_hello_ends_the_connection_and_nothing_else() {
     // Garbage behind a good hello never becomes a link that is used.
     let tcp = TcpStream::connect(world.https).await.unwrap();
     let mut link = tls::connect(tcp, tls, edge_name()).await.unwrap();
-    assert!(say(&mut link, &hello(1)).await.is_some_and(|answer| answer.get("ok").is_some()));
+    assert!(say(&mut link, &hello(SPOKEN)).await.is_some_and(|answer| answer.get("ok").is_some()));
     let _ = link.write_all(&[b'?'; 4096]).await;
     let _ = link.flush().await;
     let _ = within("the end of the link", link.read_to_end(&mut Vec::new())).await;

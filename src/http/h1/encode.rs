@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 
 use super::Framing;
 use crate::http::Version;
+use crate::http::vouched::Vouched;
 
 /// Writes a request head: `Host` first, then the fields, then framing.
 pub fn request_head(
@@ -17,9 +18,10 @@ pub fn request_head(
     target: &str,
     host: &[u8],
     headers: &HeaderMap,
+    vouched: Option<&Vouched>,
     framing: Framing,
 ) {
-    out.reserve(256 + target.len() + headers.len() * 48);
+    out.reserve(512 + target.len() + headers.len() * 48);
     out.put_slice(method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(target.as_bytes());
@@ -27,6 +29,9 @@ pub fn request_head(
     out.put_slice(host);
     out.put_slice(b"\r\n");
     put_fields(out, headers);
+    if let Some(vouched) = vouched {
+        vouched.write(out);
+    }
     // A method that anticipates content says so even when there is none (RFC 9110, 8.6).
     let anticipates = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     match framing {
@@ -146,7 +151,7 @@ mod tests {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("999"));
         headers.insert("a", HeaderValue::from_static("b"));
         let mut out = BytesMut::new();
-        request_head(&mut out, &Method::POST, "/x", b"h", &headers, Framing::None);
+        request_head(&mut out, &Method::POST, "/x", b"h", &headers, None, Framing::None);
         assert_eq!(&out[..], b"POST /x HTTP/1.1\r\nhost: h\r\na: b\r\ncontent-length: 0\r\n\r\n");
         out.clear();
         response_head(&mut out, Version::Http11, StatusCode::OK, &headers, Framing::Length(1205), false);

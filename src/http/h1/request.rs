@@ -111,22 +111,26 @@ fn parse_method(method: &[u8]) -> Result<Method, Reject> {
 }
 
 fn assemble(method: Method, target: Bytes, version: Version, mut headers: HeaderMap) -> Result<RequestHead, Reject> {
-    let framing = request_framing(&headers, version)?;
+    let present = Present::of(&headers);
+    let framing = if present.framing { request_framing(&headers, version)? } else { Framing::None };
     let host = one_host(&headers, version)?;
     let (target, authority) = parse_target(&method, target, host)?;
-    let sized = headers.contains_key(header::CONTENT_LENGTH);
+    let sized = present.framing && headers.contains_key(header::CONTENT_LENGTH);
     let keep_alive = match version {
         // Old clients send bodies without saying how long: what follows such a POST is no request
         // (RFC 9112, 6.3; CVE-2026-2835).
         Version::Http10 if !matches!(method, Method::GET | Method::HEAD) && !sized => false,
-        Version::Http10 => list_contains(&headers, &header::CONNECTION, b"keep-alive"),
-        _ => !list_contains(&headers, &header::CONNECTION, b"close"),
+        Version::Http10 => present.connection && list_contains(&headers, &header::CONNECTION, b"keep-alive"),
+        _ => !present.connection || !list_contains(&headers, &header::CONNECTION, b"close"),
     };
-    let expects_continue = expectation(&headers, version, framing)?;
-    let websocket_key = websocket_key(&method, version, framing, &headers)?;
+    let (mut expects_continue, mut key) = (false, None);
+    if present.upgrading {
+        expects_continue = expectation(&headers, version, framing)?;
+        key = websocket_key(&method, version, framing, &headers)?;
+        headers.remove(header::EXPECT);
+        headers.remove(header::SEC_WEBSOCKET_KEY);
+    }
     headers.remove(header::HOST);
-    headers.remove(header::EXPECT);
-    headers.remove(header::SEC_WEBSOCKET_KEY);
     if framing == Framing::Chunked {
         headers.remove(header::TRANSFER_ENCODING);
     }
@@ -139,8 +143,34 @@ fn assemble(method: Method, target: Bytes, version: Version, mut headers: Header
         framing,
         keep_alive,
         expects_continue,
-        websocket_key,
+        websocket_key: key,
     })
+}
+
+/// What a head must be asked about at all: one look at each name instead of a look-up for each
+/// question. Most heads have none of it.
+#[derive(Default)]
+struct Present {
+    /// A length, a transfer coding, or a look-alike of either.
+    framing: bool,
+    connection: bool,
+    /// `Expect`, `Upgrade` or `Sec-WebSocket-Key`.
+    upgrading: bool,
+}
+
+impl Present {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "content-length" | "transfer-encoding" => present.framing = true,
+                "connection" => present.connection = true,
+                "expect" | "upgrade" | "sec-websocket-key" => present.upgrading = true,
+                _ => present.framing |= is_framing_look_alike(name),
+            }
+        }
+        present
+    }
 }
 
 /// RFC 9112, 6.1–6.3 for requests: one length, or chunked alone, or no body.
