@@ -12,7 +12,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The modules that become part of the binary.
-const BUILT_IN: [&str; 3] = ["header-translation", "header-rewrite", "websocket"];
+const BUILT_IN: [&str; 4] = ["header-translation", "header-rewrite", "link-translation", "websocket"];
 
 const TARGET: &str = "wasm32-wasip1";
 
@@ -20,7 +20,7 @@ fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let filters = root.join("filters");
-    for watched in ["Cargo.toml", "Cargo.lock", "abi", "origins"].iter().chain(&BUILT_IN) {
+    for watched in ["Cargo.toml", "Cargo.lock", "abi", "origins", "values"].iter().chain(&BUILT_IN) {
         println!("cargo::rerun-if-changed=filters/{watched}");
     }
     add_target();

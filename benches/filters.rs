@@ -5,175 +5,26 @@
 //!   cargo bench --bench filters            # needs the examples: cd filters && cargo build --release --target wasm32-wasip1
 //! ```
 //!
-//! Wall time informs; `perf/` says what it means for a request. It refuses to be a test.
+//! Wall time informs; `instructions` counts, and `perf/` says what it means for a request. It refuses
+//! to be a test.
 
-use std::cell::RefCell;
-use std::hint::black_box;
-use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::time::SystemTime;
+mod world;
 
 use bytes::Bytes;
 use criterion::Criterion;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use lockgate::backend::Target;
-use lockgate::filters::{
-    Builtin, Chain, Data, Facts, Grants, Host, Library, Outbound, Passage, Passed, Plugin, Sending, Settings, Source,
-};
-use lockgate::http::{Body, Outgoing, Response};
-use lockgate::id::RequestId;
-use lockgate::metrics::{Metrics, Shard};
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
+use lockgate::filters::{Builtin, Settings};
+use world::{World, request, response};
 
-/// Nobody calls out here.
-struct Nowhere;
-
-impl Outbound for Nowhere {
-    fn send(&self, _: &str, _: Arc<Target>, _: Outgoing) -> Sending {
-        Box::pin(std::future::pending())
-    }
-}
-
-/// A worker with filters.
-struct World {
-    runtime: Runtime,
-    local: LocalSet,
-    library: Library,
-    host: RefCell<Option<Rc<Host>>>,
-    metrics: Arc<Metrics>,
-}
-
-impl World {
-    fn new() -> Self {
-        let metrics = Arc::new(Metrics::new().expect("names are unique"));
-        let library = Library::open(1, None, metrics.clone(), None).expect("an engine");
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { runtime, local: LocalSet::new(), library, host: RefCell::default(), metrics }
-    }
-
-    fn host(&self) -> Rc<Host> {
-        let start = || {
-            self.local.block_on(&self.runtime, async {
-                Host::start(self.runtime.handle().clone(), Box::new(Nowhere), Shard::start(&self.metrics))
-            })
-        };
-        self.host.borrow_mut().get_or_insert_with(start).clone()
-    }
-
-    fn load(&self, settings: Settings, source: &Source) -> Arc<Plugin> {
-        match self.library.load(settings, source, &[]) {
-            Ok(loaded) => loaded.plugin,
-            Err(fault) => panic!("{}: {}", fault.filter, fault.reason),
-        }
-    }
-
-    /// One exchange without bodies.
-    fn exchange(&self, host: &Rc<Host>, chain: &Chain, request: &HeaderMap, response: &HeaderMap) -> StatusCode {
-        self.local.block_on(&self.runtime, async {
-            let passage = Passage::begin(host, chain, data(request.clone())).await.expect("a passage");
-            let Ok(Passed::On(body)) = passage.request(Body::Empty, true).await else { panic!("it goes on") };
-            black_box(body);
-            let answer = Response::new(StatusCode::OK, response.clone(), Body::Empty);
-            let answer = passage.response(answer, false).await.expect("a response");
-            black_box(&answer.headers);
-            answer.status
-        })
-    }
-}
-
-fn data(headers: HeaderMap) -> Data {
-    let facts = Facts {
-        app: "shop".into(),
-        id: RequestId::random(),
-        protocol: "HTTP/1.1",
-        scheme: "https",
-        peer: ([192, 0, 2, 1], 4000).into(),
-        local_port: 443,
-        server_name: None,
-        began: SystemTime::now(),
-    };
-    let host = HeaderValue::from_static("shop.example.com");
-    Data::new(facts, Method::GET, host, PathAndQuery::from_static("/cart?item=7"), headers)
-}
-
-fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-    pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-}
-
-/// 12 fields, as a browser sends them.
-fn request() -> HeaderMap {
-    map(&[
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"),
-        ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        ("accept-language", "en-GB,en;q=0.5"),
-        ("accept-encoding", "gzip, deflate, br, zstd"),
-        ("referer", "https://shop.example.com/catalogue?page=2"),
-        ("cookie", "session=0123456789abcdef; theme=dark"),
-        ("sec-fetch-dest", "document"),
-        ("sec-fetch-mode", "navigate"),
-        ("x-forwarded-for", "192.0.2.1"),
-        ("x-forwarded-proto", "https"),
-        ("x-request-id", "0af7651916cd43dd8448eb211c80319c"),
-        ("x-remove-me", "1"),
-    ])
-}
-
-/// 10 fields, as an application sends them after a form.
-fn response() -> HeaderMap {
-    map(&[
-        ("content-type", "text/html; charset=utf-8"),
-        ("content-length", "1234"),
-        ("cache-control", "no-store"),
-        ("date", "Sat, 21 Nov 2026 13:00:00 GMT"),
-        ("server", "Apache"),
-        ("location", "http://shop.corp:8080/cart"),
-        ("set-cookie", "session=0123456789abcdef; Domain=shop.corp; Path=/; HttpOnly; SameSite=Lax"),
-        ("vary", "Accept-Encoding"),
-        ("x-powered-by", "PHP/8.4"),
-        ("x-remove-me", "1"),
-    ])
-}
-
-fn example(name: &str) -> Option<Source> {
-    let file = format!("filters/target/wasm32-wasip1/release/{name}.wasm");
-    Path::new(&file).exists().then(|| Source::File(file.into()))
-}
+const CHAINS: [&str; 5] = ["none", "set-remove", "header-translation", "header-rewrite", "websocket"];
 
 fn exchanges(criterion: &mut Criterion) {
     let world = World::new();
     let host = world.host();
     let (request, response) = (request(), response());
     let mut group = criterion.benchmark_group("exchange");
-    group.bench_function("no filter", |bencher| {
-        let chain = Chain::new(Vec::new());
-        bencher.iter(|| world.exchange(&host, &chain, &request, &response));
-    });
-    if let Some(source) = example("set_remove") {
-        let chain = Chain::new(vec![world.load(Settings::new("set-remove"), &source)]);
-        group.bench_function("set one, remove one (SDK)", |bencher| {
-            bencher.iter(|| world.exchange(&host, &chain, &request, &response));
-        });
-    }
-    let builtin = |name: &str, configuration: &'static str| {
-        let settings = Settings {
-            configuration: Bytes::from_static(configuration.as_bytes()),
-            grants: Grants { protected_headers: vec![http::header::SET_COOKIE], ..Grants::default() },
-            ..Settings::new(name)
-        };
-        Chain::new(vec![world.load(settings, &Builtin::find(name).expect("built in").source())])
-    };
-    let table = r#"{"apps":[{"name":"shop","external":"https://shop.example.com/","internal":"http://shop.corp:8080/"},
-        {"name":"wiki","external":"https://wiki.example.com/","internal":"http://wiki.corp/"}]}"#;
-    let rules = r#"{"rules":[{"on":"request","do":[{"set":{"x-client":"${client.address}"}}]},
-        {"on":"response","do":[{"remove":["server","x-powered-by"]}]}]}"#;
-    for (name, configuration) in [("header-translation", table), ("header-rewrite", rules), ("websocket", "{}")] {
-        let chain = builtin(name, configuration);
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| world.exchange(&host, &chain, &request, &response));
-        });
+    for name in CHAINS {
+        let Some(chain) = world.chain(name) else { continue };
+        group.bench_function(name, |bencher| bencher.iter(|| world.exchange(&host, &chain, &request, &response)));
     }
 }
 

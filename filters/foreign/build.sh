@@ -43,6 +43,8 @@ TOML
 print(next(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "proxy-wasm"))')
         rm -rf "$out/proxy-wasm"
         cp -R "$(dirname "$crate")" "$out/proxy-wasm"
+        # DIR may be inside of somebody's workspace, of which this is no part.
+        printf '\n[workspace]\n' >>"$out/proxy-wasm/Cargo.toml"
         (cd "$out/proxy-wasm" && CARGO_TARGET_DIR="$out/target" \
             cargo build --release --quiet --target wasm32-wasip1 --examples)
         for example in hello_world http_auth_random http_body http_config http_headers; do

@@ -2,8 +2,8 @@
 """Runs the foreign modules in Envoy, or in a proxy a command starts, and writes down what was observed.
 
     run.py --modules DIR --out FILE                       Envoy: on the PATH or $ENVOY
-    run.py --modules DIR --out FILE --command '… {listen} {backend} {dead} {wasm} {root_id} {configuration} {log}' \\
-           --mark REGEX                                   REGEX captures what the module logged
+    run.py --modules DIR --out FILE --command '… {listen} {backend} {dead} {wasm} {module} {root_id} {configuration}
+           {log} {folder}' --mark REGEX                   REGEX captures what the module logged
     run.py --diff A B --deviations FILE
 
 One section per module and request, as `../probe/envoy.py` writes them: what the module logged, what arrived at the
@@ -40,6 +40,8 @@ MASKS = [
     (r"It's .*, your lucky number is \d+\.", "It's <time>, your lucky number is <number>."),
     (r"#\d+ ", "# "),
     (r"(panicked at )\S*/(src/\w+\.rs)", r"\1…/\2"),
+    # The message stands on a line of its own, which some logs fold into this one.
+    (r"(panicked at \S+:\d+:\d+:).*", r"\1"),
 ]
 OWN_HEADERS = re.compile(r"# (->|<-) (?!:|x-t-|host|content-)")
 
@@ -72,7 +74,8 @@ def observe(module, root_id, configuration, entries, folder, arguments):
     if arguments.command:
         log = pathlib.Path(folder, "log")
         places = {"listen": f"127.0.0.1:{envoy.free_port()}", "backend": backend.address, "wasm": wasm, "log": log,
-                  "dead": f"127.0.0.1:{envoy.free_port()}", "root_id": root_id, "configuration": configuration}
+                  "dead": f"127.0.0.1:{envoy.free_port()}", "root_id": root_id, "configuration": configuration,
+                  "folder": folder, "module": module}
         command = [part.format(**places) for part in shlex.split(arguments.command)]
         proxy = envoy.Started(places["listen"], command, log)
     else:
@@ -87,7 +90,8 @@ def observe(module, root_id, configuration, entries, folder, arguments):
         for number, request in enumerate(requests_of(entries), 1):
             backend.lines.clear()
             client = conduct.send(proxy.address, request)
-            lines = conduct.await_lines(log, {**request, "trap": True})
+            settle = max(request["settle"], arguments.settle)
+            lines = conduct.await_lines(log, {**request, "trap": True, "settle": settle})
             died = ["the proxy died"] if proxy.revived() else []
             name = f"{module} {number} {request['head'][0]} {' '.join(request['head'][2:])}".strip()
             sections.append((name, [f"log {line}" for line in lines] + died + list(backend.lines) + [client]))
@@ -102,6 +106,7 @@ def main():
     parser.add_argument("--modules", help="where build.sh put the modules")
     parser.add_argument("--only", default="", help="only the modules whose name this regular expression finds")
     parser.add_argument("--out", help="default: standard output")
+    parser.add_argument("--settle", type=int, default=0, help="waits at least so many ms for the log lines of a request")
     parser.add_argument("--command", help="starts another proxy than Envoy")
     parser.add_argument("--mark", default=r"wasm log[^:]*: (.*?)\s*$", help="captures what a module logged")
     parser.add_argument("--diff", nargs=2, metavar=("A", "B"))

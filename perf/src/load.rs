@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::children::{LOAD_CORE, Nursery};
+use crate::children::{LOAD_CORE, Nursery, Running};
+use crate::warden::signal;
 
 /// Runs only when wrk has finished, so it costs no request anything. `percentile` is in µs.
 const SCRIPT: &str = r#"
@@ -51,12 +52,28 @@ impl Wrk {
         seconds: u64,
         midway: impl FnOnce(),
     ) -> Result<Found, String> {
-        let running = nursery.start("wrk", LOAD_CORE, &self.program, |command| {
-            command.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"]);
-            command.arg(&self.script).arg(format!("http://{address}/"));
-        })?;
+        let running = self.start(nursery, address, seconds)?;
         std::thread::sleep(Duration::from_millis(seconds * 500));
         midway();
+        Self::finish(running)
+    }
+
+    /// Begins to load `address`; it goes on for some seconds.
+    pub fn start(&self, nursery: &Nursery, address: SocketAddr, seconds: u64) -> Result<Running, String> {
+        nursery.start("wrk", LOAD_CORE, &self.program, |command| {
+            command.args(["-t1", &format!("-c{}", self.connections), &format!("-d{seconds}s"), "-s"]);
+            command.arg(&self.script).arg(format!("http://{address}/"));
+        })
+    }
+
+    /// Ends the load now, as Ctrl-C does, and says what it found.
+    pub fn stop(running: Running) -> Result<Found, String> {
+        signal(running.pid(), "INT");
+        Self::finish(running)
+    }
+
+    /// Waits for the end of the load.
+    pub fn finish(running: Running) -> Result<Found, String> {
         Found::parse(&running.output().map_err(|error| format!("wrk: {error}"))?)
     }
 }
@@ -80,6 +97,17 @@ impl Found {
 
     pub fn count(&self) -> f64 {
         self.requests as f64
+    }
+
+    /// Failures of the connection, none of which an answer explains: connect, read, write, timeout.
+    pub fn broken(&self) -> u64 {
+        let [connect, read, write, _, timeout] = self.errors;
+        connect + read + write + timeout
+    }
+
+    /// Answers with a status above 399.
+    pub fn refused(&self) -> u64 {
+        self.errors[3]
     }
 
     /// Why this run proves nothing, if so. `answer` is the length of one whole answer, `served` how

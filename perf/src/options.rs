@@ -30,6 +30,8 @@ pub struct Options {
     pub null: bool,
     pub backend: Backend,
     pub hold: bool,
+    /// How often a filter is replaced.
+    pub reloads: usize,
     /// Names of contenders; empty means all.
     pub only: Vec<String>,
     pub json: Option<PathBuf>,
@@ -50,6 +52,7 @@ impl Options {
             null: false,
             backend: Backend::Own,
             hold: false,
+            reloads: 1000,
             only: Vec::new(),
             json: None,
             markdown: None,
@@ -67,6 +70,8 @@ impl Options {
                 "--null" => options.null = true,
                 "--backend" => options.backend = Backend::parse(value()?)?,
                 "--hold" => options.hold = true,
+                "--reloads" => options.reloads = number(argument, value()?, 1..=1_000_000)?,
+                "--quick" => (options.seconds, options.pairs, options.reloads) = (2, 1, 50),
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--json" => options.json = Some(value()?.into()),
                 "--markdown" => options.markdown = Some(value()?.into()),

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::HeaderName;
-use serde_json::json;
 
+use super::translation;
 use crate::backend::{Protocol, TargetSpec, Verify};
 use crate::config::{self, EdgeConfig, FilterSettings, Manifest, ManifestCapabilities, ModuleSource, parse_manifest};
 use crate::filters::{BodyMode, Builtin, FilterLimits, Grants, HeaderBytes, Isolation, Level, Settings, Source};
 
 /// The filter that translates URLs in headers; an operator's filter of this name takes its place.
-pub(super) const TRANSLATION: &str = "header-translation";
+pub(super) const HEADER_TRANSLATION: &str = "header-translation";
+
+/// The filter that translates URLs in bodies; an operator's filter of this name takes its place.
+pub(super) const LINK_TRANSLATION: &str = "link-translation";
 
 /// Where the module is, and what the operator and the author say together.
 pub(super) fn settings(
@@ -41,12 +44,13 @@ pub(super) fn settings(
 #[must_use]
 pub fn together(name: &str, filter: &FilterSettings, manifest: &Manifest, config: &EdgeConfig) -> Settings {
     let mut grants = grants(&filter.capabilities);
-    let is_translation = matches!(&filter.module, ModuleSource::Builtin(builtin) if builtin == TRANSLATION);
-    let mut configuration = Bytes::copy_from_slice(filter.configuration.as_bytes());
-    if is_translation && configuration.is_empty() {
-        configuration = translation_table(config);
-    }
-    if is_translation {
+    let builtin = if let ModuleSource::Builtin(builtin) = &filter.module { builtin.as_str() } else { "" };
+    let configuration = match builtin {
+        HEADER_TRANSLATION if filter.configuration.as_bytes().is_empty() => translation::of_headers(config),
+        LINK_TRANSLATION if filter.configuration.as_bytes().is_empty() => translation::of_links(config),
+        _ => Bytes::copy_from_slice(filter.configuration.as_bytes()),
+    };
+    if builtin == HEADER_TRANSLATION {
         // It is ours, so it is granted what it needs.
         grants.protected_headers.push(http::header::SET_COOKIE);
     }
@@ -74,6 +78,8 @@ pub fn together(name: &str, filter: &FilterSettings, manifest: &Manifest, config
         rewrites_body: filter.rewrites_body || manifest.body.rewrite,
         holds_head: filter.headers_pause == config::HeadersPause::Hold,
         header_bytes: match filter.header_bytes {
+            // Ours take any bytes, and what they write has to hold those they read.
+            config::HeaderBytes::Lossy if matches!(filter.module, ModuleSource::Builtin(_)) => HeaderBytes::Raw,
             config::HeaderBytes::Lossy => HeaderBytes::Lossy,
             config::HeaderBytes::Reject => HeaderBytes::Reject,
             config::HeaderBytes::Raw => HeaderBytes::Raw,
@@ -199,17 +205,4 @@ fn ungranted(name: &str, filter: &FilterSettings, needs: &ManifestCapabilities) 
         }
     }
     faults
-}
-
-/// What `header-translation` reads: all published apps.
-fn translation_table(config: &EdgeConfig) -> Bytes {
-    let apps: Vec<_> = config
-        .apps
-        .iter()
-        .map(|app| {
-            let (external, internal) = (app.external_url.to_string(), app.internal_url.to_string());
-            json!({"name": app.name, "external": external, "internal": internal})
-        })
-        .collect();
-    Bytes::from(json!({ "apps": apps }).to_string())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   [filter.NAME] + filter.toml ─▶ Settings ─▶ Library::load ─▶ Plugin ─┬▶ chains of the apps
-//!   all apps' URLs ─▶ header-translation's configuration ───────────────┘
+//!   all apps' URLs ─▶ configuration of the two translations ─────────────┘
 //! ```
 //!
 //! All or nothing: one filter that cannot be used refuses the whole configuration, and what served
@@ -11,13 +11,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::filter_settings::{TRANSLATION, settings};
+use super::filter_settings::{HEADER_TRANSLATION, LINK_TRANSLATION, settings};
 use crate::config::{AppSettings, EdgeConfig, FilterSettings, ModuleSource};
 use crate::filters::{Chain, Library, Loaded, Plugin, Settings, Source};
 use crate::metrics::Metrics;
+
+/// One callback of link translation. When an address shows up late in a page, all that was passed on
+/// unread so far, at most 1 MiB, is parsed at once: 12 ms here, and the deadline is wall time.
+const TRANSLATION_DEADLINE: Duration = Duration::from_millis(250);
 
 /// The filters of an edge.
 pub struct Filters {
@@ -145,24 +150,25 @@ impl Drop for Filters {
     }
 }
 
-/// The chain of `app`: the operator's filters, and behind them the translation, so that they see
+/// The chain of `app`: the operator's filters, and behind them the translations, so that they see
 /// the outside's URLs on both ways.
 #[must_use]
 pub fn chain(app: &AppSettings, loaded: &Serving) -> Chain {
-    let last = translated(app).then_some(TRANSLATION);
-    let names = app.filters.iter().map(String::as_str).chain(last);
+    let names = app.filters.iter().map(String::as_str).chain(translations(app));
     Chain::new(names.filter_map(|name| loaded.get(name).cloned()).collect())
 }
 
 /// Whether `filter` is in the chain of `app`.
 #[must_use]
 pub fn uses(app: &AppSettings, filter: &str) -> bool {
-    app.filters.iter().any(|name| name == filter) || (filter == TRANSLATION && translated(app))
+    app.filters.iter().map(String::as_str).chain(translations(app)).any(|name| name == filter)
 }
 
-/// Whether the translation is put behind the operator's filters.
-fn translated(app: &AppSettings) -> bool {
-    app.translate_urls_in_headers && !app.filters.iter().any(|name| name == TRANSLATION)
+/// The translations that are put behind the operator's filters; one that the operator has placed is not.
+fn translations(app: &AppSettings) -> Vec<&'static str> {
+    let all = [(LINK_TRANSLATION, app.translate_urls_in_body), (HEADER_TRANSLATION, app.translate_urls_in_headers)];
+    let wanted = all.into_iter().filter(|(name, wanted)| *wanted && !app.filters.iter().any(|other| other == name));
+    wanted.map(|(name, _)| name).collect()
 }
 
 /// Every filter that has to be there.
@@ -174,10 +180,15 @@ fn wanted(config: &EdgeConfig, faults: &mut Vec<String>) -> Vec<(Settings, Sourc
             Err(more) => faults.extend(more),
         }
     }
-    let translates = config.apps.iter().any(|app| app.translate_urls_in_headers);
-    if translates && !config.filters.contains_key(TRANSLATION) {
-        let builtin = FilterSettings::new(ModuleSource::Builtin(TRANSLATION.to_owned()));
-        match settings(TRANSLATION, &builtin, config) {
+    let implied = [HEADER_TRANSLATION, LINK_TRANSLATION].into_iter().filter(|name| {
+        !config.filters.contains_key(*name) && config.apps.iter().any(|app| translations(app).contains(name))
+    });
+    for name in implied {
+        let mut builtin = FilterSettings::new(ModuleSource::Builtin(name.to_owned()));
+        if name == LINK_TRANSLATION {
+            builtin.limits.body_deadline = TRANSLATION_DEADLINE;
+        }
+        match settings(name, &builtin, config) {
             Ok(found) => wanted.push(found),
             Err(more) => faults.extend(more),
         }

@@ -17,6 +17,7 @@ pub mod filters;
 pub mod reload;
 mod report;
 pub mod snapshot;
+mod translation;
 
 pub use filter_report::FilterReport;
 pub use filter_settings::{manifest_file, manifest_of, together, upstream_spec};

@@ -66,6 +66,7 @@ impl Report for EdgeReport {
                         "app": app.name, "external_url": app.external_url.to_string(),
                         "internal_url": app.internal_url.to_string(), "group": app.group,
                         "maintenance": app.maintenance,
+                        "translate_also": app.translate_also.keys().collect::<Vec<_>>(),
                     })
                 })
                 .collect();

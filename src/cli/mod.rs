@@ -1,6 +1,6 @@
 //! The commands: what a person types, and what they read back.
 //!
-//! Exit codes: 0 ended as asked · 1 could not start or failed · 2 wrong arguments · 3 a
+//! Exit codes: 0 ended as asked · 1 could not start, failed, or a check found something · 2 wrong arguments · 3 a
 //! configuration was refused · 4 the edge refused the connector for good. Results go to standard
 //! output, everything else to standard error.
 
@@ -14,6 +14,7 @@ macro_rules! say_bare {
     ($($text:tt)*) => { $crate::cli::print(format!($($text)*)) };
 }
 
+mod check;
 mod config;
 mod connector;
 mod connectors;
@@ -58,7 +59,7 @@ struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  ended as asked
-  1  could not start, or failed
+  1  could not start, failed, or a check found something
   2  wrong arguments
   3  a configuration was refused
   4  the edge refused the connector for good (join again)";
@@ -80,6 +81,9 @@ enum Command {
     /// Begin a filter, look at it, run it, test it, measure it.
     #[command(subcommand)]
     Filter(filter::Command),
+    /// Look at a published application from outside: which internal addresses still show?
+    #[command(subcommand)]
+    Check(check::Command),
     /// Check a configuration file, or print an example.
     #[command(subcommand)]
     Config(config::Command),
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
         Command::Token(command) => token::run(command),
         Command::Connectors(command) => connectors::run(command),
         Command::Filter(command) => filter::run(command),
+        Command::Check(command) => check::run(command),
         Command::Config(command) => config::run(command),
         Command::Status(arguments) => status::run(arguments),
     };

@@ -23,11 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let addr = arguments.admin;
-    let text = ask(addr).map_err(|error| {
-        Failure::Failed(format!(
-            "the admin port {addr} does not answer ({error}); is it running, and is --admin right?"
-        ))
-    })?;
+    let text = ask(addr)?;
     if arguments.json {
         say_bare!("{text}");
         return Ok(());
@@ -41,8 +37,17 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the admin port says of its process, as JSON.
+pub(super) fn ask(addr: SocketAddr) -> Result<String, Failure> {
+    request(addr).map_err(|error| {
+        Failure::Failed(format!(
+            "the admin port {addr} does not answer ({error}); is it running, and is --admin right?"
+        ))
+    })
+}
+
 /// One request to our own admin port, which answers HTTP/1.0 with a plain body and closes.
-fn ask(addr: SocketAddr) -> std::io::Result<String> {
+fn request(addr: SocketAddr) -> std::io::Result<String> {
     let mut tcp = TcpStream::connect_timeout(&addr, PATIENCE)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     write!(tcp, "GET /status HTTP/1.0\r\nhost: {addr}\r\n\r\n")?;

@@ -46,6 +46,12 @@ pub(super) struct Arguments {
     /// Worker threads; 0 means one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: usize,
+    /// Replace the application's internal URLs in pages, style sheets and feeds by external ones.
+    #[arg(long)]
+    translate_links: bool,
+    /// The same in JavaScript and JSON, where a string holds a whole internal URL.
+    #[arg(long, requires = "translate_links")]
+    translate_scripts: bool,
     /// A filter for the application: a .wasm file or builtin:NAME; again for more, in the order of the chain. The file and
     /// its filter.toml are watched, and a change is in force at once.
     #[arg(long, value_name = "MODULE")]
@@ -164,6 +170,8 @@ fn configuration(arguments: &Arguments, url: &str) -> Result<EdgeConfig, Failure
     let filters = filter::read(&arguments.filter, arguments.filter_config.as_deref())?;
     for app in &mut config.apps {
         app.filters = filters.iter().map(|(name, _)| name.clone()).collect();
+        app.translate_urls_in_body = arguments.translate_links;
+        app.translate_urls_in_scripts = arguments.translate_scripts;
     }
     config.filters = filters.into_iter().collect();
     config.listen.https = arguments.https;

@@ -2,15 +2,16 @@
 //!
 //! Refuses to know what the settings do; that is told here in one line each and done elsewhere.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::collection::List;
+use super::collection::{Entries, List};
 use super::duration::BackendTimeout;
-use super::kind::{Choice, File, Label, Switch, Unless};
+use super::kind::{AnyText, Choice, File, Label, Switch, Unless};
 use super::published_url::{Page, Published, PublishedUrl, Scheme};
 use super::schema::{Section, settings};
-use super::unbuilt::{BodyTranslation, PreAuthentication, SignIn};
+use super::unbuilt::{PreAuthentication, SignIn};
 
 /// The group whose apps the edge dials itself, without a connector.
 pub const LOCAL_GROUP: &str = "local";
@@ -32,6 +33,12 @@ const BACKEND_PROTOCOL: Choice<BackendProtocol> =
 /// Names of a chain; each costs a call or two per request.
 const CHAIN: List<Label> = List { max: 16, of: Label };
 
+/// More attributes than any page has kinds of.
+const ATTRIBUTES: List<Label> = List { max: 64, of: Label };
+
+/// URLs of services that are not published themselves.
+const ALSO: Entries<AnyText> = Entries { max: 256, not_in_key: " ", of: AnyText { max: 2048 } };
+
 settings! {
     /// A published app: an external URL, the internal URL it stands for, and how requests pass.
     pub struct AppSettings {
@@ -48,11 +55,20 @@ settings! {
         optional pre_authentication: PreAuthentication = PreAuthentication::Passthrough, SignIn;
         /// How long to wait for the head of the app's response; "default" is 85 seconds, "long" is 180.
         optional backend_timeout: Duration = BackendTimeout::DEFAULT, BackendTimeout;
-        /// Sends the internal Host to the app; false sends the external one. The other headers (Location, Set-Cookie and
-        /// so on) are not translated by this build yet.
+        /// Sends the internal Host to the app and translates URLs in headers, internal to external and back; false
+        /// sends the external Host and translates none.
         optional translate_urls_in_headers: bool = true, Switch;
-        /// Replaces internal by external URLs in response bodies; not part of this build yet.
-        optional translate_urls_in_body: bool = false, BodyTranslation;
+        /// Replaces internal by external URLs in response bodies while they stream: HTML, CSS, XML, feeds, manifests.
+        optional translate_urls_in_body: bool = false, Switch;
+        /// With translate_urls_in_body: also in JavaScript and JSON, where a string holds a whole internal URL.
+        optional translate_urls_in_scripts: bool = false, Switch;
+        /// With translate_urls_in_body: also in event streams (text/event-stream), event by event.
+        optional translate_urls_in_event_streams: bool = false, Switch;
+        /// With translate_urls_in_body: more attributes that hold a URL, such as "data-url".
+        optional translate_attributes: Vec<String> = Vec::new(), ATTRIBUTES;
+        /// With translate_urls_in_body: further URLs in this app's bodies and what they become, such as
+        /// { "http://cdn.corp/" = "https://cdn.example.com/" }.
+        optional translate_also: BTreeMap<String, String> = BTreeMap::new(), ALSO;
         /// Checks the certificate of an https app; false accepts any certificate, which is dangerous.
         optional validate_backend_certificate: bool = true, Switch;
         /// PEM file of certificate authorities to trust for this app besides the system's; "" means none.

@@ -144,7 +144,7 @@ settings! {
         /// the filter can decide on them after it has seen the body.
         optional headers_pause: HeadersPause = HeadersPause::Stop, HEADERS_PAUSE;
         /// Header values that are not UTF-8, which kill filters written for text: "lossy" shows the filter U+FFFD and leaves
-        /// what passes as it is, "reject" refuses the request, "raw" shows the bytes.
+        /// what passes as it is, "reject" refuses the request, "raw" shows the bytes, as built-in filters see them anyway.
         optional header_bytes: HeaderBytes = HeaderBytes::Lossy, HEADER_BYTES;
         /// Calls the filter only for requests that carry one of these fields; [] means for every one.
         optional request_fields: Vec<HeaderName> = Vec::new(), FIELDS;
@@ -314,7 +314,7 @@ mod tests {
             ),
             (
                 "[filter.a]\nmodule = \"builtin:websockt\"",
-                "f:2:10: filter.a.module: \"builtin:websockt\" is not a builtin filter; allowed is a .wasm file, relative to this file or absolute, or one of \"builtin:header-translation\", \"builtin:header-rewrite\", \"builtin:websocket\"; did you mean \"builtin:websocket\"?",
+                "f:2:10: filter.a.module: \"builtin:websockt\" is not a builtin filter; allowed is a .wasm file, relative to this file or absolute, or one of \"builtin:header-translation\", \"builtin:header-rewrite\", \"builtin:link-translation\", \"builtin:websocket\"; did you mean \"builtin:websocket\"?",
             ),
             (
                 &format!("[filter.A]\n{module}"),

@@ -11,7 +11,7 @@ use super::error::{Wrong, cited, nearest, quoted};
 use super::kind::Kind;
 
 /// The filters that are part of Lockgate, as `module` names them after `builtin:`.
-pub const BUILTIN_FILTERS: [&str; 3] = ["header-translation", "header-rewrite", "websocket"];
+pub const BUILTIN_FILTERS: [&str; 4] = ["header-translation", "header-rewrite", "link-translation", "websocket"];
 
 const BUILTIN: &str = "builtin:";
 

@@ -105,7 +105,8 @@ impl PublishedUrl {
     }
 
     /// Whether `url` is a page of this app: same scheme and port, a host it matches, inside its path.
-    pub(super) fn covers(&self, url: &Url) -> bool {
+    #[must_use]
+    pub fn covers(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let is_host = match self.wildcard {
             true => host.strip_suffix(&self.host).is_some_and(|label| label.len() > 1 && label.ends_with('.')),

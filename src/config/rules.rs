@@ -64,6 +64,16 @@ fn check_app(app: &AppSettings, path: &str, findings: &mut Findings) {
     {
         findings.fault_at(&home, format!("is not inside external_url, {}", app.external_url));
     }
+    for (name, is_set) in [
+        ("translate_urls_in_scripts", app.translate_urls_in_scripts),
+        ("translate_urls_in_event_streams", app.translate_urls_in_event_streams),
+        ("translate_attributes", !app.translate_attributes.is_empty()),
+        ("translate_also", !app.translate_also.is_empty()),
+    ] {
+        if is_set && !app.translate_urls_in_body {
+            findings.fault_at(&key(name), "has no effect without translate_urls_in_body = true");
+        }
+    }
     if app.backend_protocol == BackendProtocol::H2c && app.internal_url.scheme == Scheme::Https {
         let reason = "h2c is HTTP/2 without TLS; for https use \"auto\", which negotiates HTTP/2";
         findings.fault_at(&key("backend_protocol"), reason);
@@ -133,6 +143,10 @@ mod tests {
                 "f:5:22: app[0].pre_authentication: sign-in (\"oidc\") is not part of this build yet; use \"passthrough\"",
             ),
             ("home_url = \"https://b.test/\"", "f:5:12: app[0].home_url: is not inside external_url, https://a.test/"),
+            (
+                "translate_urls_in_scripts = true",
+                "f:5:29: app[0].translate_urls_in_scripts: has no effect without translate_urls_in_body = true",
+            ),
             ("[app.cookies]\nsecure = 1", "f:6:10: app[0].cookies.secure: expected true or false, found an integer"),
             (APP, "f:6:8: app[1].name: a is already app[0].name on line 2; it must be unique"),
         ] {

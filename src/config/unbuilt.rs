@@ -6,7 +6,7 @@
 use toml::de::DeValue;
 
 use super::error::Wrong;
-use super::kind::{Choice, Kind, Switch};
+use super::kind::{Choice, Kind};
 
 /// Who must sign in before a byte reaches a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,28 +39,6 @@ impl Kind for SignIn {
     }
 }
 
-/// `translate_urls_in_body`.
-pub(super) struct BodyTranslation;
-
-impl Kind for BodyTranslation {
-    type Value = bool;
-
-    fn read(&self, value: &DeValue<'_>) -> Result<bool, Vec<Wrong>> {
-        if Switch.read(value)? {
-            return Err(Wrong::one("translating URLs in bodies is not part of this build yet; use false"));
-        }
-        Ok(false)
-    }
-
-    fn show(&self, value: &bool) -> String {
-        Switch.show(value)
-    }
-
-    fn allowed(&self) -> String {
-        "false".to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::kind::read_literal;
@@ -72,8 +50,5 @@ mod tests {
         let reason = "sign-in (\"oidc\") is not part of this build yet; use \"passthrough\"";
         assert_eq!(read_literal(&SignIn, "\"oidc\""), Err(reason.to_owned()));
         assert!(read_literal(&SignIn, "\"none\"").is_err());
-        assert_eq!(read_literal(&BodyTranslation, "false"), Ok(false));
-        let reason = "translating URLs in bodies is not part of this build yet; use false";
-        assert_eq!(read_literal(&BodyTranslation, "true"), Err(reason.to_owned()));
     }
 }

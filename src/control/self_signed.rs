@@ -41,6 +41,14 @@ pub fn open_or_create(dir: &Path, name: &str) -> Result<Pair, String> {
     read(pem.as_bytes())
 }
 
+/// The certificates kept in `dir`, without their keys; none if there is no such directory.
+#[must_use]
+pub fn known(dir: &Path) -> Vec<CertificateDer<'static>> {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let pems = files.filter(|file| file.extension().is_some_and(|kind| kind == "pem")).flat_map(std::fs::read);
+    pems.filter_map(|pem| CertificateDer::from_pem_slice(&pem).ok()).collect()
+}
+
 fn create(name: &str) -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
@@ -78,5 +86,6 @@ mod tests {
         let (first, _) = open_or_create(dir.path(), "*.a.test").expect("made");
         let (second, _) = open_or_create(dir.path(), "*.a.test").expect("read");
         assert_eq!(first, second);
+        assert_eq!((known(dir.path()), known(&dir.path().join("none"))), (first, Vec::new()));
     }
 }

@@ -17,12 +17,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::drain::{Local, Watch};
@@ -100,14 +100,18 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
+/// How many connections were accepted; all workers count here, so that a number is one connection's.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
 fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
     let refuse = |limit: &str| door.shard.metrics().refused.with_label_values(&[limit]).inc();
     socket::tune(&tcp);
-    let local_port = tcp.local_addr().map_or(0, |local| local.port());
+    let local = tcp.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     // An IPv4 client of a dual-stack listener is an IPv4 client.
     let client = addr.ip().to_canonical().to_string();
     let client = HeaderValue::from_str(&client).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-    let peer = Peer { addr, scheme, local_port, server_name: None, client };
+    let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let peer = Peer { addr, scheme, local, connection, tls_version: None, server_name: None, client };
     let door = door.clone();
     if scheme == Scheme::Http {
         let Some(place) = Place::take(&door.open, door.limits.connections) else {
@@ -161,6 +165,15 @@ impl Caller {
     }
 }
 
+/// As Envoy writes it.
+const fn tls_version(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        _ => None,
+    }
+}
+
 async fn serve_tls(door: Rc<Door>, tcp: TcpStream, mut peer: Peer) {
     door.handshakes.set(door.handshakes.get() + 1);
     let shaken = tokio::time::timeout(door.limits.tls_handshake_timeout, shake_hands(&door, tcp)).await;
@@ -182,6 +195,7 @@ async fn serve_tls(door: Rc<Door>, tcp: TcpStream, mut peer: Peer) {
         Caller::Client(stream, server_name, place) => {
             let _counted = (door.shard.connection(true), place);
             peer.server_name = server_name;
+            peer.tls_version = stream.tls().and_then(|tls| tls.protocol_version()).and_then(tls_version);
             socket::keep_alive(stream.tcp());
             let http2 = stream.tls().and_then(|tls| tls.alpn_protocol()).is_some_and(|name| name == alpn::H2);
             if http2 {

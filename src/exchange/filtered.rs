@@ -168,7 +168,9 @@ fn facts(app: &App, (peer, id): (&Peer, RequestId), version: Version) -> Facts {
         protocol: version.as_str(),
         scheme: peer.scheme.as_str(),
         peer: peer.addr,
-        local_port: peer.local_port,
+        local: peer.local,
+        connection: peer.connection,
+        tls_version: peer.tls_version,
         server_name: peer.server_name.clone(),
         began: SystemTime::now(),
     }

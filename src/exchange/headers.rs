@@ -229,7 +229,9 @@ mod tests {
         let peer = Peer {
             addr: ([192, 0, 2, 1], 4000).into(),
             scheme: Scheme::Https,
-            local_port: 443,
+            local: ([192, 0, 2, 9], 443).into(),
+            connection: 1,
+            tls_version: None,
             server_name: None,
             client: HeaderValue::from_static("192.0.2.1"),
         };

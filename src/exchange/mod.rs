@@ -189,6 +189,7 @@ impl Corridor {
         let forwarding =
             headers::Forwarding { peer, trusted, id, authority: &request.authority, version: request.version };
         headers::prepare_request(&mut request.headers, &forwarding, &self.identity, app.forwarded_header)?;
+        app.chain.limit_codings(&mut request.headers);
         request.body = record.watch_request(request.body);
         let version = request.version;
         let when = match app.chain.concerned(&request.headers, !request.body.is_empty()) {

@@ -23,7 +23,7 @@ macro_rules! builtins {
     };
 }
 
-builtins! { "header-translation" "header-rewrite" "websocket" }
+builtins! { "header-translation" "header-rewrite" "link-translation" "websocket" }
 
 impl Builtin {
     /// The one called `name`.

@@ -27,6 +27,7 @@ mod library;
 mod module;
 mod observe;
 mod plugin;
+mod protection;
 mod source;
 mod state;
 mod status;

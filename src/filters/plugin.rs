@@ -21,6 +21,7 @@ use super::concern::Concern;
 use super::health::Health;
 use super::module::Module;
 use super::observe::{Level, Observer};
+use super::protection::Protection;
 use super::state::State;
 use super::vm::Vm;
 use crate::backend::{Target, TargetSpec};
@@ -221,6 +222,8 @@ pub struct Plugin {
     pub upstreams: BTreeMap<String, Arc<Target>>,
     /// Which messages concern it, by direction.
     pub concerns: [Concern; 2],
+    /// What its grants leave protected from it.
+    pub protection: Protection,
     /// How it fares.
     pub health: Health,
     /// Who watches it: a canary, a tool.
@@ -246,6 +249,7 @@ impl Plugin {
     ) -> Self {
         let upstreams =
             settings.upstreams.iter().map(|(name, spec)| (name.clone(), Arc::new(Target::new(spec.clone())))).collect();
+        let protection = Protection::without(&settings.grants.protected_headers);
         let concerns = [Concern::new(&settings.fields[0]), Concern::new(&settings.fields[1])];
         Self {
             settings,
@@ -256,6 +260,7 @@ impl Plugin {
             commons,
             upstreams,
             concerns,
+            protection,
             health: Health::default(),
             observer,
             instance,

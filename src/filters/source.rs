@@ -148,9 +148,18 @@ impl Source {
         self.begun
     }
 
+    /// Leaves the content coding on after all; `false`: some of the body has been decoded.
+    pub(super) fn leave_coded(&mut self) -> bool {
+        if !self.begun {
+            self.decoding = None;
+        }
+        !self.begun
+    }
+
     /// The body, behind its head and before its first byte.
     pub(super) fn take_untouched(&mut self) -> Option<Body> {
-        (self.state == State::Body && self.decoding.is_none()).then(|| std::mem::replace(&mut self.body, Body::Empty))
+        (self.state == State::Body && !self.begun && self.decoding.is_none())
+            .then(|| std::mem::replace(&mut self.body, Body::Empty))
     }
 
     /// Another body in the place of this one, whose head has been passed on.

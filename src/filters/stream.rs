@@ -43,8 +43,12 @@ pub struct Facts {
     pub scheme: &'static str,
     /// The client's end of the connection.
     pub peer: SocketAddr,
-    /// Our port.
-    pub local_port: u16,
+    /// Our end of it.
+    pub local: SocketAddr,
+    /// Which connection it is.
+    pub connection: u64,
+    /// What its TLS handshake agreed on.
+    pub tls_version: Option<&'static str>,
     /// The server name of the TLS handshake.
     pub server_name: Option<Arc<str>>,
     /// When the head was complete.

@@ -92,8 +92,12 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// How it reached us.
     pub scheme: Scheme,
-    /// The port it connected to.
-    pub local_port: u16,
+    /// What it connected to.
+    pub local: SocketAddr,
+    /// Which of this process's connections it is.
+    pub connection: u64,
+    /// What its TLS handshake agreed on, `TLSv1.3` or `TLSv1.2`.
+    pub tls_version: Option<&'static str>,
     /// The server name of its TLS handshake, lower case.
     pub server_name: Option<std::sync::Arc<str>>,
     /// Its address as a field value; made once, sent with every request.

@@ -1,7 +1,8 @@
 //! The one way to skip the verification of a backend's certificate, named as the hazard it is.
 //!
 //! It refuses to be a default: only `validate_backend_certificate = false` leads here, and the
-//! assembly logs a warning that names the app.
+//! assembly logs a warning that names the app; and `lockgate check --insecure`, which sends nothing secret
+//! that it was not given.
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 
 pub mod danger;
 mod handshake;
+mod pinned;
 mod stream;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use handshake::{accept, connect, read_hello};
+pub use pinned::pinned;
 pub use stream::{Detached, Stream};
 
 /// The cryptographic provider of this build: aws-lc-rs with the hybrid X25519MLKEM768 key share

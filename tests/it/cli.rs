@@ -98,9 +98,18 @@ fn the_help_names_every_command_and_exit_code() {
     let output = run(&["--help"]);
     let help = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
-    for word in
-        ["up", "edge", "connector", "token", "connectors", "config", "status", "Exit codes:", "3  a configuration"]
-    {
+    for word in [
+        "up",
+        "edge",
+        "connector",
+        "token",
+        "connectors",
+        "check",
+        "config",
+        "status",
+        "Exit codes:",
+        "3  a configuration",
+    ] {
         assert!(help.contains(word), "{word} in {help}");
     }
     for (arguments, code) in [(&["--version"][..], 0), (&[], 2), (&["nonsense"], 2), (&["edge", "--nonsense"], 2)] {

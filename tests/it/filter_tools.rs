@@ -227,6 +227,14 @@ fn test_runs_cases_and_the_checks_that_are_always_on() {
     desk.write("cases.yaml", PASSES.replace("expect:", "expects:"));
     contains(&desk.told(1, &["test", "--quick", "cases.yaml"]), &["case a field is added", "unknown field `expects`"]);
     contains(&desk.told(1, &["test", "none.yaml"]), &["none.yaml: there is no such file"]);
+    // In a project other YAML lies beside the tests.
+    std::fs::create_dir(desk.path("tests")).unwrap();
+    desk.write("tests/cases.yaml", PASSES);
+    desk.write("ci.yml", "jobs: {}");
+    contains(
+        &desk.told(0, &["test", "--quick", "--module", "f.wasm", "."]),
+        &["./tests/cases.yaml", "a field is added"],
+    );
 }
 
 #[test]

@@ -42,8 +42,15 @@ pub trait Filter: Sized + 'static {
     /// The head of the response is in [`host::Map::Response`].
     fn response_headers(&self, stream: &mut Self::Stream) -> Action;
 
-    /// So many bytes are in this body now. Called only of filters exported with `bodies`.
-    fn body(&self, _stream: &mut Self::Stream, _body: host::Body, _size: usize) -> Action {
+    /// So many bytes are in this body now, and whether they are the last. Called only of filters
+    /// exported with `bodies`.
+    fn body(&self, _stream: &mut Self::Stream, _body: host::Body, _size: usize, _end: bool) -> Action {
+        Action::Continue
+    }
+
+    /// Trailers follow this body, of which no callback was the last: bytes put into it now go before
+    /// them. Called only of filters exported with `bodies`.
+    fn trailers(&self, _stream: &mut Self::Stream, _body: host::Body) -> Action {
         Action::Continue
     }
 }
@@ -148,14 +155,24 @@ macro_rules! export {
         $crate::export!($filter);
 
         $crate::callbacks! {
-            fn proxy_on_request_body(id: u32, size: usize, _end: u32) -> u32 {
+            fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
                 let body = $crate::host::Body::Request;
-                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.body(stream, body, size)))
+                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.body(stream, body, size, end != 0)))
             }
 
-            fn proxy_on_response_body(id: u32, size: usize, _end: u32) -> u32 {
+            fn proxy_on_response_body(id: u32, size: usize, end: u32) -> u32 {
                 let body = $crate::host::Body::Response;
-                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.body(stream, body, size)))
+                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.body(stream, body, size, end != 0)))
+            }
+
+            fn proxy_on_request_trailers(id: u32, _count: u32) -> u32 {
+                let body = $crate::host::Body::Request;
+                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.trailers(stream, body)))
+            }
+
+            fn proxy_on_response_trailers(id: u32, _count: u32) -> u32 {
+                let body = $crate::host::Body::Response;
+                CONTEXTS.with(|contexts| contexts.call(id, |filter, stream| filter.trailers(stream, body)))
             }
         }
     };

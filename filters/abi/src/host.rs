@@ -64,6 +64,16 @@ unsafe extern "C" {
     fn proxy_remove_header_map_value(map: u32, key: *const u8, len: usize) -> u32;
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_buffer_bytes(buffer: u32, start: usize, len: usize, value: *const u8, size: usize) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, len: usize, metric: *mut u32) -> u32;
+    fn proxy_increment_metric(metric: u32, by: i64) -> u32;
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        len: usize,
+        arguments: *const u8,
+        arguments_len: usize,
+        result: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_get_property(path: *const u8, len: usize, data: *mut *mut u8, size: *mut usize) -> u32;
 }
 
@@ -98,6 +108,41 @@ pub fn replace_body(body: Body, size: usize, bytes: &[u8]) -> bool {
     // SAFETY: the bytes are only read, within their length.
     let status = unsafe { proxy_set_buffer_bytes(body as u32, 0, size, bytes.as_ptr(), bytes.len()) };
     status == OK
+}
+
+/// Asks for no more callbacks for this body. A host that does not know this goes on calling.
+pub fn skip_body(body: Body) {
+    const NAME: &str = "lockgate_skip_body";
+    let which = match body {
+        Body::Request => "request",
+        Body::Response => "response",
+    };
+    // SAFETY: name and argument are only read; both result pointers are valid for the call.
+    received(|data, size| unsafe {
+        proxy_call_foreign_function(NAME.as_ptr(), NAME.len(), which.as_ptr(), which.len(), data, size)
+    });
+}
+
+/// A counter of the filter's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter(Option<u32>);
+
+impl Counter {
+    /// Defines the counter, or finds the one of this name. One the host refuses counts nothing.
+    pub fn define(name: &str) -> Self {
+        let mut metric = 0;
+        // SAFETY: the name is only read; `metric` is valid for the call. Kind 0 is a counter.
+        let status = unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &mut metric) };
+        Counter((status == OK).then_some(metric))
+    }
+
+    /// Adds to it.
+    pub fn add(self, by: usize) {
+        if let (Some(metric), Ok(by @ 1..)) = (self.0, i64::try_from(by)) {
+            // SAFETY: two numbers.
+            unsafe { proxy_increment_metric(metric, by) };
+        }
+    }
 }
 
 /// The filter's configuration.

@@ -12,8 +12,7 @@
 //! It refuses to reorder or to mend anything else; what it does not know is copied.
 
 use origins::{AppId, Place, Side};
-
-use crate::values::View;
+use values::View;
 
 /// Translates one `Set-Cookie` value; nothing if it stays.
 pub(crate) fn set_cookie(view: &View, value: &[u8]) -> Option<Vec<u8>> {

@@ -16,8 +16,6 @@ pub mod config;
 mod cookie;
 #[cfg(target_arch = "wasm32")]
 mod guest;
-mod policy;
 mod translate;
-pub mod values;
 
 pub use translate::{Current, REQUEST_FIELDS, RESPONSE_FIELDS, translate_request, translate_response};

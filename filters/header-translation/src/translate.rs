@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use abi::Edit;
 use origins::{AppId, Side, Table};
+use values::View;
 
-use crate::values::{self, View};
-use crate::{cookie, policy};
+use crate::cookie;
 
 /// The request fields this filter can change. With none of them present it need not be called.
 pub const REQUEST_FIELDS: &[&str] = &["origin", "referer", "destination", "if"];
@@ -122,7 +122,7 @@ fn response_rule(name: &[u8]) -> Option<Rule> {
         b"refresh" => values::refresh,
         b"link" => values::link,
         b"set-cookie" => cookie::set_cookie,
-        b"content-security-policy" | b"content-security-policy-report-only" => policy::policy,
+        b"content-security-policy" | b"content-security-policy-report-only" => values::policy,
         b"access-control-allow-origin" | b"timing-allow-origin" => values::origins,
         b"x-frame-options" => values::frame_options,
         b"permissions-policy" | b"report-to" | b"reporting-endpoints" => values::quoted,

@@ -5,6 +5,8 @@
 
 use hashbrown::HashTable;
 
+use crate::idn;
+
 /// A map from host names, compared without case, to lists of apps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -27,9 +29,26 @@ impl Index {
         if self.table.is_empty() {
             return &[];
         }
-        let found = self.table.find(hash(key), |entry| entry.0 == key || entry.0.eq_ignore_ascii_case(key));
+        let found = self.table.find(hash(key), |entry| same(&entry.0, key) || entry.0.eq_ignore_ascii_case(key));
         found.map_or(&[], |entry| &entry.1)
     }
+
+    /// As [`Index::find`], with a host that may be written in Unicode.
+    pub(crate) fn host(&self, host: &[u8]) -> &[u16] {
+        if host.is_ascii() || self.table.is_empty() {
+            return self.find(host);
+        }
+        idn::lower(host).map_or(&[], |lower| self.find(lower.as_bytes()))
+    }
+}
+
+/// Byte for byte, eight at a time.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    a.len() == b.len()
+        && a_words.iter().zip(b_words).all(|(a, b)| word(a) == word(b))
+        && a_rest.iter().zip(b_rest).all(|(a, b)| a == b)
 }
 
 /// Eight bytes at a time. Setting the bit that makes letters small also folds some other bytes

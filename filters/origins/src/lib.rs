@@ -13,10 +13,12 @@
 //!
 //! It refuses to resolve: relative URLs, `..`, percent-encoding and entities are the caller's.
 
+mod choice;
+mod idn;
 mod index;
 mod place;
 mod table;
 pub mod url;
 
 pub use place::Place;
-pub use table::{AppId, AppUrls, Hit, Refused, Side, Table};
+pub use table::{AppId, AppUrls, Hit, Refused, Side, Start, Table};

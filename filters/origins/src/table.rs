@@ -1,11 +1,11 @@
-//! The table itself: who wins when several apps match, and how the winner's URL is written.
+//! The table itself: every published app by its hosts, and how a URL of the other side is written.
 //!
-//! Towards the outside the current app's mapping wins, then the longest path: several apps may
-//! publish one internal origin, and a page should stay in the app it belongs to. Towards the inside
-//! the longest path wins, because that is how the edge routes. An exact host beats a wildcard.
+//! It refuses to choose between apps that both match; `choice` does.
 
 use std::fmt;
 
+use crate::choice::{stays, wild};
+use crate::idn;
 use crate::index::Index;
 use crate::place::{Below, Place, below, write_path};
 use crate::url::{self, Form, Port, Split};
@@ -31,7 +31,7 @@ pub enum Side {
 }
 
 impl Side {
-    fn other(self) -> Side {
+    pub(crate) fn other(self) -> Side {
         match self {
             Side::External => Side::Internal,
             Side::Internal => Side::External,
@@ -41,7 +41,14 @@ impl Side {
 
 /// An app of a [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppId(u16);
+pub struct AppId(pub(crate) u16);
+
+impl AppId {
+    /// Its place in the list the table was made of.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
 
 /// Why a table was refused: which app, which of its keys, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,26 +78,35 @@ pub struct Hit<'t, 'u> {
     pub label: &'u [u8],
 }
 
+/// The start of a URL that was mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The app that publishes it.
+    pub app: AppId,
+    /// Bytes of the URL that the mapped start stands for.
+    pub length: usize,
+}
+
 #[derive(Clone, Debug)]
-struct App {
+pub(crate) struct App {
     name: String,
     external: Place,
     internal: Place,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Hosts {
-    exact: Index,
-    wildcard: Index,
+pub(crate) struct Hosts {
+    pub(crate) exact: Index,
+    pub(crate) wildcard: Index,
 }
 
 /// All published apps. Lookups take a hash per URL and allocate nothing unless something matches.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    apps: Vec<App>,
-    names: Index,
-    external: Hosts,
-    internal: Hosts,
+    pub(crate) apps: Vec<App>,
+    pub(crate) names: Index,
+    pub(crate) external: Hosts,
+    pub(crate) internal: Hosts,
 }
 
 impl Table {
@@ -127,6 +143,9 @@ impl Table {
             let place = self.place(AppId(id), side);
             let index = if place.wildcard { &mut hosts.wildcard } else { &mut hosts.exact };
             index.insert(&place.host, id);
+            if let Some(name) = idn::unicode(&place.host) {
+                index.insert(name.as_bytes(), id);
+            }
         }
         match side {
             Side::External => self.external = hosts,
@@ -173,25 +192,60 @@ impl Table {
         }
     }
 
+    /// Maps the start of a URL: appends what takes its place and says how far it reaches, so that the
+    /// rest can stay as it is written. The URL went through [`url::trimmed`]; of a long one its
+    /// first [`Table::longest`] bytes are enough.
+    pub fn map_start(&self, towards: Side, current: Option<AppId>, url: &[u8], out: &mut Vec<u8>) -> Option<Start> {
+        match url::read(url) {
+            Form::Origin(split) => {
+                let (hit, below) = self.resolve(towards, current, &split)?;
+                let length = url.len() - below.tail.len();
+                self.write_origin(towards, current, &split, &hit, out);
+                write_path(Below { tail: b"", ..below }, hit.from, hit.to, out);
+                Some(Start { app: hit.app, length })
+            }
+            Form::Path(path) => {
+                let app = current?;
+                let (from, to) = (self.place(app, towards.other()), self.place(app, towards));
+                if stays(path, from, to) {
+                    return None;
+                }
+                let below = below(path, &from.path)?;
+                write_path(Below { tail: b"", ..below }, from, to, out);
+                Some(Start { app, length: path.len() - below.tail.len() })
+            }
+            Form::Other => None,
+        }
+    }
+
+    /// Bytes within which the end of what [`Table::map_start`] maps is found, whatever the URL:
+    /// scheme, slashes, a name of 255 bytes, a port, and the longest path of an app.
+    pub fn longest(&self) -> usize {
+        const ORIGIN_BYTES_MAX: usize = 300;
+        let path = |app: &App| app.external.path.len().max(app.internal.path.len());
+        ORIGIN_BYTES_MAX + self.apps.iter().map(path).max().unwrap_or_default()
+    }
+
+    /// Whether some app has this host on this side, whatever its scheme, port and path.
+    pub fn has_host(&self, side: Side, host: &[u8]) -> bool {
+        let hosts = match side {
+            Side::External => &self.external,
+            Side::Internal => &self.internal,
+        };
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let is_free = || wild(host).is_some_and(|(_, parent)| !hosts.wildcard.host(parent).is_empty());
+        !hosts.exact.host(host).is_empty() || (!hosts.wildcard.is_empty() && is_free())
+    }
+
+    /// The app a URL belongs to that is on this side already.
+    pub fn owner(&self, side: Side, url: &[u8]) -> Option<AppId> {
+        let Form::Origin(split) = url::read(url) else { return None };
+        let below = |hit: &Hit| below(split.rest, &hit.from.path).is_some();
+        self.hits(side.other(), &split).find(below).map(|hit| hit.app)
+    }
+
     fn map_split(&self, towards: Side, current: Option<AppId>, split: &Split, out: &mut Vec<u8>) -> bool {
-        let mut best: Option<(Hit, Below)> = None;
-        for hit in self.hits(towards, split) {
-            let Some(below) = below(split.rest, &hit.from.path) else { continue };
-            if hit.from.wildcard && best.is_some_and(|(best, _)| !best.from.wildcard) {
-                break;
-            }
-            let preferred = towards == Side::External && current == Some(hit.app);
-            if preferred || best.is_none() {
-                best = Some((hit, below));
-            }
-            if preferred || towards == Side::Internal {
-                break;
-            }
-        }
-        let Some((hit, below)) = best else { return false };
-        if hit.from.same_origin(hit.to) && stays(split.rest, hit.from, hit.to) {
-            return false;
-        }
+        let Some((hit, below)) = self.resolve(towards, current, split) else { return false };
         self.write_origin(towards, current, split, &hit, out);
         write_path(below, hit.from, hit.to, out);
         true
@@ -213,33 +267,6 @@ impl Table {
         true
     }
 
-    /// The app an origin stands for: the current one if it has it, else the one with the shortest path.
-    pub fn find_origin<'t, 'u>(
-        &'t self,
-        towards: Side,
-        current: Option<AppId>,
-        split: &Split<'u>,
-    ) -> Option<Hit<'t, 'u>> {
-        let mut last = None;
-        for hit in self.hits(towards, split) {
-            if Some(hit.app) == current {
-                return Some(hit);
-            }
-            last = Some(hit);
-        }
-        last
-    }
-
-    /// The apps with a host below the one of `split`, for a source list that says `*.host`.
-    pub fn below<'t>(&'t self, towards: Side, split: &Split) -> impl Iterator<Item = Hit<'t, 'static>> {
-        (0..).take(self.apps.len()).map(AppId).filter_map(move |app| {
-            let (from, to) = (self.place(app, towards.other()), self.place(app, towards));
-            let (label, rest) = from.host.split_at_checked(from.host.len().checked_sub(split.host.len())?)?;
-            let below = label.ends_with(b".") && rest.eq_ignore_ascii_case(split.host);
-            (below && !from.wildcard && from.serves(split)).then_some(Hit { app, from, to, label: b"" })
-        })
-    }
-
     /// Maps a path of this app, which begins with a slash, towards a side.
     pub fn map_path(&self, towards: Side, app: AppId, path: &[u8], out: &mut Vec<u8>) -> bool {
         let (from, to) = (self.place(app, towards.other()), self.place(app, towards));
@@ -249,23 +276,6 @@ impl Table {
         let Some(below) = below(path, &from.path) else { return false };
         write_path(below, from, to, out);
         true
-    }
-
-    /// The apps whose host, scheme and port a URL has, best first: exact hosts, then wildcards.
-    fn hits<'t, 'u>(&'t self, towards: Side, split: &Split<'u>) -> impl Iterator<Item = Hit<'t, 'u>> {
-        let hosts = match towards {
-            Side::External => &self.internal,
-            Side::Internal => &self.external,
-        };
-        let free = if hosts.wildcard.is_empty() { None } else { wild(split.host) };
-        let (label, parent) = free.unwrap_or((b"", b""));
-        let exact = hosts.exact.find(split.host).iter().map(|&id| (id, &b""[..]));
-        let wildcard = hosts.wildcard.find(parent).iter().map(move |&id| (id, label));
-        let split = *split;
-        exact.chain(wildcard).filter_map(move |(id, label)| {
-            let (from, to) = (self.place(AppId(id), towards.other()), self.place(AppId(id), towards));
-            from.serves(&split).then_some(Hit { app: AppId(id), from, to, label })
-        })
     }
 
     /// The scheme, in the form the URL had, and the authority of the other side.
@@ -285,19 +295,4 @@ impl Table {
         hit.to.write_authority(hit.label, out);
         debug_assert!(split.port != Port::Any, "only source lists say `*`, and they write their own");
     }
-}
-
-/// Splits off the label a wildcard leaves free. `*` itself passes, for source lists.
-fn wild(host: &[u8]) -> Option<(&[u8], &[u8])> {
-    let dot = host.iter().position(|&byte| byte == b'.')?;
-    let (label, parent) = host.split_at_checked(dot)?;
-    let plain = label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    let free = label == b"*" || (plain && !label.is_empty());
-    if free { Some((label, parent.get(1..)?)) } else { None }
-}
-
-/// Whether a path needs no mapping: both sides have the same one, or the path is already below the
-/// longer one. An app published at `/docs/` that writes `/docs/x` knows where it is.
-fn stays(path: &[u8], from: &Place, to: &Place) -> bool {
-    from.path == to.path || (to.path.starts_with(&from.path) && below(path, &to.path).is_some())
 }

@@ -100,17 +100,14 @@ pub fn read(url: &[u8]) -> Form<'_> {
 
 /// The scheme and what follows its colon.
 fn scheme(url: &[u8]) -> Option<(Scheme, &[u8])> {
-    // The longest scheme that counts has five letters: the colon is among the first six bytes.
-    let colon = url.iter().take(6).position(|&byte| byte == b':')?;
-    let (name, after) = url.split_at_checked(colon)?;
-    let (secure, socket) = match name.len() {
-        4 if name.eq_ignore_ascii_case(b"http") => (false, false),
-        5 if name.eq_ignore_ascii_case(b"https") => (true, false),
-        2 if name.eq_ignore_ascii_case(b"ws") => (false, true),
-        3 if name.eq_ignore_ascii_case(b"wss") => (true, true),
+    let (secure, socket, after) = match url {
+        [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b':', after @ ..] => (false, false, after),
+        [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b's' | b'S', b':', after @ ..] => (true, false, after),
+        [b'w' | b'W', b's' | b'S', b':', after @ ..] => (false, true, after),
+        [b'w' | b'W', b's' | b'S', b's' | b'S', b':', after @ ..] => (true, true, after),
         _ => return None,
     };
-    Some((Scheme { secure, socket }, after.get(1..)?))
+    Some((Scheme { secure, socket }, after))
 }
 
 fn after_slashes(url: &[u8]) -> Option<&[u8]> {
@@ -119,12 +116,25 @@ fn after_slashes(url: &[u8]) -> Option<&[u8]> {
 }
 
 fn authority(scheme: Option<Scheme>, url: &[u8]) -> Form<'_> {
-    let end = |byte: &u8| matches!(byte, b'/' | b'\\' | b'?' | b'#' | b'@');
-    let (authority, rest) = url.split_at(url.iter().position(end).unwrap_or(url.len()));
-    if rest.first() == Some(&b'@') {
-        return Form::Other;
+    // One pass finds both ends: in the sandbox every turn of a loop costs.
+    let (mut colon, mut end) = (None, url.len());
+    for (at, byte) in url.iter().enumerate() {
+        match byte {
+            b'/' | b'\\' | b'?' | b'#' => {
+                end = at;
+                break;
+            }
+            b'@' => return Form::Other,
+            b':' if colon.is_none() => colon = Some(at),
+            _ => {}
+        }
     }
-    match host_and_port(authority) {
+    let (authority, rest) = url.split_at(end);
+    let split = match authority {
+        [b'[', ..] => host_and_port(authority),
+        _ => host_before(authority, colon.unwrap_or(authority.len())),
+    };
+    match split {
         Some((host, port @ (Port::Default | Port::Number(_)))) => Form::Origin(Split { scheme, host, port, rest }),
         _ => Form::Other,
     }
@@ -136,6 +146,10 @@ pub fn host_and_port(authority: &[u8]) -> Option<(&[u8], Port)> {
         [b'[', ..] => 1 + authority.iter().position(|&byte| byte == b']')?,
         _ => authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len()),
     };
+    host_before(authority, end)
+}
+
+fn host_before(authority: &[u8], end: usize) -> Option<(&[u8], Port)> {
     let (host, after) = authority.split_at_checked(end)?;
     let port = match after {
         [] | [b':'] => Port::Default,

@@ -183,3 +183,26 @@ fn a_refused_table_says_which_app_and_why() {
     let twice = [app("x", "https://a/", "http://b/"), app("x", "https://c/", "http://d/")];
     assert_eq!(Table::new(&twice).unwrap_err().to_string(), "app `x`: the name is used twice");
 }
+
+#[test]
+fn of_two_apps_with_one_url_the_scheme_decides() {
+    let app = |name, external, internal| AppUrls { name, external, internal };
+    let table = Table::new(&[
+        app("a", "https://a.example/", "http://a.corp/"),
+        app("a-http", "http://a.example/", "http://a.corp/"),
+        app("b-http", "http://b.example/", "http://b.corp/"),
+        app("b", "https://b.example/", "http://b.corp/"),
+    ])
+    .unwrap();
+    for (current, expected) in
+        [("a", "https://b.example/x"), ("a-http", "http://b.example/x"), ("", "http://b.example/x")]
+    {
+        let mut out = Vec::new();
+        assert!(table.map_url(Side::External, table.app(current.as_bytes()), b"http://b.corp/x", &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{current}");
+        let mut out = Vec::new();
+        assert!(table.map_origin(Side::External, table.app(current.as_bytes()), b"http://b.corp", &mut out));
+        let origin = expected.trim_end_matches("/x");
+        assert!(current.is_empty() || String::from_utf8(out).unwrap() == origin, "{current}");
+    }
+}

@@ -66,7 +66,7 @@ impl Filter for Handshakes {
         Action::Continue
     }
 
-    fn body(&self, stream: &mut Stream, body: Body, size: usize) -> Action {
+    fn body(&self, stream: &mut Stream, body: Body, size: usize, _end: bool) -> Action {
         if let (Some(inspect), Some([client, server])) = (&self.0.inspect, &mut stream.data)
             && size > 0
         {

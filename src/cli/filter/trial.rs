@@ -135,6 +135,7 @@ impl Trial {
         let arrives = arriving(&headers, &body, &trailers, chunking);
         let mut data = Data::new(facts(), method.clone(), authority, path, headers);
         fields::strip_hop_by_hop(&mut data.headers[0]);
+        chain.limit_codings(&mut data.headers[0]);
         show_framing(&mut data.headers[0], &arrives, false);
         let ended = arrives.is_empty();
         let passage = Passage::begin(&self.host, chain, data).await?;
@@ -205,7 +206,9 @@ fn facts() -> Facts {
         protocol: "HTTP/1.1",
         scheme: "http",
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)),
-        local_port: 80,
+        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+        connection: 1,
+        tls_version: None,
         server_name: None,
         began: SystemTime::now(),
     }

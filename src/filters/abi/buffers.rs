@@ -62,8 +62,11 @@ pub(super) fn write(cx: &mut Cx<'_>, kind: u32, start: u32, size: u32, bytes: u3
     state.moved += bytes.len();
     let Some((data, index)) = state.stream_mut() else { return Err(Status::BadArgument.into()) };
     let held = match data.slots.get_mut(index) {
-        // There is something to write to only in a body callback, or while paused by one.
-        Some(slot) if !slot.held[way].is_empty() || slot.last_chunk[way] => &mut slot.held[way],
+        // There is something to write to only in a body callback, while paused by one, or before the
+        // trailers: what a filter still held of the body goes before them.
+        Some(slot) if !slot.held[way].is_empty() || slot.last_chunk[way] || slot.trailers_open[way] => {
+            &mut slot.held[way]
+        }
         _ => return Err(Status::BadArgument.into()),
     };
     // At the end there is nothing to exchange, however much is named.

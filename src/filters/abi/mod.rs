@@ -30,7 +30,6 @@ use super::observe::HostCall;
 use super::state::{Phase, State};
 use super::status::Status;
 
-pub(super) use maps::pairs_shown;
 pub(super) use wasi::Exited;
 
 /// A host call in progress.

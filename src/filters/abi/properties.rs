@@ -75,7 +75,10 @@ fn property(state: &State, parts: &[&[u8]]) -> Option<Value> {
         ["response", "trailers", name] => header(state, MapKind::ResponseTrailers, name),
         ["source", "address"] => text(data.facts.peer.to_string()),
         ["source", "port"] => number(data.facts.peer.port().into()),
-        ["destination", "port"] => number(data.facts.local_port.into()),
+        ["destination", "address"] => text(data.facts.local.to_string()),
+        ["destination", "port"] => number(data.facts.local.port().into()),
+        ["connection", "id"] => number(data.facts.connection),
+        ["connection", "tls_version"] => data.facts.tls_version.and_then(text),
         ["connection", "requested_server_name"] => text(data.facts.server_name.as_deref().unwrap_or("")),
         // Clients of the public door bring no certificates.
         ["connection", "mtls"] => text([0]),

@@ -60,16 +60,11 @@ impl Chain {
         self.filters.iter().any(|plugin| plugin.settings.holds_head && plugin.settings.bodies[0] != BodyMode::Off)
     }
 
-    /// Whether a filter wants a body of this direction.
-    #[must_use]
-    pub fn wants_body(&self, way: Way) -> bool {
-        self.filters.iter().any(|plugin| plugin.settings.bodies[way as usize] != BodyMode::Off)
-    }
-
-    /// Whether a filter wants bodies of this direction without their content coding.
-    #[must_use]
-    pub fn wants_decoded(&self, way: Way) -> bool {
-        self.filters.iter().any(|plugin| plugin.settings.bodies[way as usize] == BodyMode::Decoded)
+    /// Offers the backend only codings that can be undone on the way back, if a filter wants them undone.
+    pub fn limit_codings(&self, headers: &mut HeaderMap) {
+        if self.filters.iter().any(|plugin| plugin.settings.bodies[1] == BodyMode::Decoded) {
+            limit_accept_encoding(headers);
+        }
     }
 
     /// When the filters have to look at a request with these fields.
@@ -148,10 +143,6 @@ impl Passage {
     /// A filter failed, closed the stream, or the body did.
     pub async fn request(self: &Rc<Self>, body: Body, ended: bool) -> Result<Passed> {
         self.refuse_bytes()?;
-        if self.filters.iter().any(|member| member.plugin.settings.bodies[1] == BodyMode::Decoded) {
-            // The backend is offered only what can be decoded again on the way back.
-            self.shared.with(|data| limit_accept_encoding(&mut data.headers[0]));
-        }
         let mut flow = Flow::new(self.clone(), Way::Request, body, ended);
         match std::future::poll_fn(|cx| flow.poll_head(cx)).await? {
             Step::Head => Ok(Passed::On(flow.into_body())),
@@ -267,18 +258,18 @@ impl Passage {
         });
         let mut flow = Flow::response(self.clone(), body, ended, from);
         std::future::poll_fn(|cx| flow.poll_head(cx)).await?;
-        let head = self.shared.with(|data| {
-            data.committed = true;
-            (data.status.unwrap_or(status), std::mem::take(&mut data.headers[1]))
-        });
-        let (status, headers) = head.ok_or_else(|| Error::new(Kind::Internal, "a response's head is lent"))?;
         // Body callbacks and `proxy_on_log` may look at the head once more.
         let looks = |member: &Member| {
             member.plugin.settings.bodies[1] != BodyMode::Off || member.running.as_ref().is_some_and(|it| it.logs())
         };
-        if self.filters.iter().any(looks) {
-            self.shared.with(|data| data.headers[1] = headers.clone());
-        }
+        let is_kept = self.filters.iter().any(looks);
+        let head = self.shared.with(|data| {
+            data.committed = true;
+            let fields = &mut data.headers[1];
+            let headers = if is_kept { fields.clone() } else { std::mem::take(fields) };
+            (data.status.unwrap_or(status), headers)
+        });
+        let (status, headers) = head.ok_or_else(|| Error::new(Kind::Internal, "a response's head is lent"))?;
         Ok((status, headers, flow.into_body()))
     }
 

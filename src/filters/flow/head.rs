@@ -21,24 +21,29 @@ impl Flow {
 
     /// Decides whether the next hop is told a length.
     pub(super) fn promise(&mut self) {
-        let rewrites = self.stages.iter().any(|stage| {
-            let settings = &self.passage.filters[stage.filter].plugin.settings;
-            stage.mode != BodyMode::Off && (settings.rewrites_body || stage.mode == BodyMode::Decoded)
+        let active = |index: &usize| !self.skips_body(*index);
+        let touched = (0..self.stages.len()).any(|index| active(&index));
+        let rewrites = (0..self.stages.len()).filter(active).any(|index| {
+            let stage = &self.stages[index];
+            stage.mode == BodyMode::Decoded || self.passage.filters[stage.filter].plugin.settings.rewrites_body
         });
+        if !touched {
+            self.leave_coded();
+        }
         let way = self.way as usize;
-        let touched = self.stages.iter().any(|stage| stage.mode != BodyMode::Off);
         let began = self.source.has_begun();
         // A head that waited for its body knows what became of it, if all of it has come.
         let length = if began { self.gathered() } else { self.source.length() };
         self.put_coding_back(rewrites);
+        if !touched {
+            self.promised = length;
+            return;
+        }
         let done = self.done;
         let promised = self.passage.shared.with(|data| {
             let headers = &mut data.headers[way];
             let told = headers.get(header::CONTENT_LENGTH);
             let is_kept = told.is_some();
-            if !touched {
-                return length;
-            }
             if done {
                 // To a HEAD, or of a 304: the length of a body that the filter would have changed.
                 if rewrites && told.is_some_and(|told| told != "0") {
@@ -63,4 +68,11 @@ impl Flow {
         let length = |item: &Item| if let Item::Data(bytes, _) = item { bytes.len() as u64 } else { 0 };
         (is_whole && self.coded.is_none()).then(|| out.iter().map(length).sum())
     }
+}
+
+pub(super) fn broken_promise() -> Error {
+    Error::new(
+        Kind::FilterFailed,
+        "filters changed the length of a body whose Content-Length had gone out; set rewrites_body = true",
+    )
 }

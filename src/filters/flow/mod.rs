@@ -29,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Frame, body};
 use crate::io::clock::Watchdog;
 use coding::{Coded, codings, take_coding};
+use head::broken_promise;
 use stage::Stage;
 
 /// What moves from stage to stage.
@@ -79,29 +80,31 @@ enum Look {
 impl Flow {
     /// The request's way, through all filters.
     pub(super) fn new(passage: Rc<Passage>, way: Way, body: Body, ended: bool) -> Self {
-        let order: Vec<usize> = (0..passage.filters.len()).collect();
-        Self::through(passage, way, body, ended, &order)
+        let order = 0..passage.filters.len();
+        Self::through(passage, way, body, ended, order)
     }
 
     /// The response's way, from the filter before `from` back to the first.
     pub(super) fn response(passage: Rc<Passage>, body: Body, ended: bool, from: usize) -> Self {
-        let order: Vec<usize> = (0..from).rev().collect();
-        Self::through(passage, Way::Response, body, ended, &order)
+        Self::through(passage, Way::Response, body, ended, (0..from).rev())
     }
 
-    fn through(passage: Rc<Passage>, way: Way, body: Body, ended: bool, order: &[usize]) -> Self {
-        let is_websocket = passage
-            .shared
-            .with(|data| match way {
-                Way::Request => data.is_websocket,
-                Way::Response => data.status == Some(StatusCode::SWITCHING_PROTOCOLS),
-            })
-            .unwrap_or(false);
-        let (codings, decodable) = codings(&passage, way, is_websocket || ended, order);
-        let stages = order.iter().map(|&filter| {
-            let mode = match passage.filters[filter].plugin.settings.bodies[way as usize] {
-                // The bytes of a WebSocket have no end to wait for and no content coding.
-                BodyMode::Buffer | BodyMode::Decoded if is_websocket => BodyMode::Off,
+    fn through(
+        passage: Rc<Passage>,
+        way: Way,
+        body: Body,
+        ended: bool,
+        order: impl Iterator<Item = usize> + Clone,
+    ) -> Self {
+        let wanted = |filter: usize| passage.filters[filter].plugin.settings.bodies[way as usize];
+        let is_whole = |mode| matches!(mode, BodyMode::Buffer | BodyMode::Decoded);
+        // The bytes of a WebSocket have no end to wait for and no content coding.
+        let is_websocket = order.clone().any(|filter| is_whole(wanted(filter))) && is_websocket(&passage, way);
+        let decodes = !ended && !is_websocket && order.clone().any(|filter| wanted(filter) == BodyMode::Decoded);
+        let (codings, decodable) = if decodes { codings(&passage, way) } else { (Vec::new(), true) };
+        let stages = order.map(|filter| {
+            let mode = match wanted(filter) {
+                mode if is_websocket && is_whole(mode) => BodyMode::Off,
                 BodyMode::Decoded if !decodable => BodyMode::Off,
                 mode => mode,
             };
@@ -128,11 +131,11 @@ impl Flow {
 
     /// The body behind the head: the source itself when no filter wants to see it.
     pub(super) fn into_body(mut self) -> Body {
-        let idle = |stage: &Stage| stage.mode == BodyMode::Off && stage.out.is_empty();
         if self.done {
             return Body::Empty;
         }
-        if self.stages.iter().all(idle)
+        let is_idle = |index: usize| self.skips_body(index) && self.stages[index].out.is_empty();
+        if (0..self.stages.len()).all(is_idle)
             && let Some(body) = self.source.take_untouched()
         {
             return body;
@@ -314,11 +317,12 @@ impl Flow {
     }
 }
 
-fn broken_promise() -> Error {
-    Error::new(
-        Kind::FilterFailed,
-        "filters changed the length of a body whose Content-Length had gone out; set rewrites_body = true",
-    )
+fn is_websocket(passage: &Passage, way: Way) -> bool {
+    let look = |data: &mut Data| match way {
+        Way::Request => data.is_websocket,
+        Way::Response => data.status == Some(StatusCode::SWITCHING_PROTOCOLS),
+    };
+    passage.shared.with(look).unwrap_or(false)
 }
 
 impl Drop for Flow {
@@ -327,7 +331,9 @@ impl Drop for Flow {
         let way = self.way as usize;
         for stage in &self.stages {
             let member = &self.passage.filters[stage.filter];
-            self.passage.shared.with(|data| data.slots[stage.filter].held[way].take());
+            if stage.mode != BodyMode::Off {
+                self.passage.shared.with(|data| data.slots[stage.filter].held[way].take());
+            }
             if stage.counted > 0 {
                 member.shard(|shard| shard.buffered(-i64::try_from(stage.counted).unwrap_or(0)));
             }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::stage::End;
 use super::{Flow, Item};
 use crate::error::{Error, Kind, Result, Side};
-use crate::filters::abi::pairs_shown;
 use crate::filters::before::Before;
 use crate::filters::host::Lost;
 use crate::filters::plugin::BodyMode;
@@ -95,8 +94,16 @@ impl Flow {
         }
     }
 
-    /// After a callback: a reply or a close that it asked for. `true`: nothing else is to be done.
-    pub(super) fn interrupted(&mut self, index: usize) -> Result<bool> {
+    /// After a callback: notes what it left, and carries out a reply or a close that it asked for.
+    /// `true`: nothing else is to be done.
+    pub(super) fn interrupted(&mut self, index: usize, note: impl FnOnce(&mut Data)) -> Result<bool> {
+        let asked = self.passage.shared.with(|data| {
+            note(data);
+            data.closed.is_some() || data.reply.is_some()
+        });
+        if asked == Some(false) {
+            return Ok(false);
+        }
         self.passage.closed()?;
         Ok(self.take_reply(index))
     }
@@ -106,23 +113,25 @@ impl Flow {
         let passage = self.passage.clone();
         let member = &passage.filters[filter];
         let settings = &member.plugin.settings;
-        let concerned = |data: &mut Data| member.plugin.concerns[way].has(&data.headers[way]);
-        let (Some(running), false, true) =
-            (&member.running, member.skipped.get(), passage.shared.with(concerned).unwrap_or(false))
-        else {
-            self.stages[index].mode = BodyMode::Off;
-            self.stages[index].out.push(Item::Head(end));
-            return Ok(());
-        };
-        let before = self.before(index);
         let look = |data: &mut Data| {
+            if !member.plugin.concerns[way].has(&data.headers[way]) {
+                return None;
+            }
+            let before = settings.fail_open.then(|| Before::of(data));
             let pseudo = if way == 0 { 4 } else { 1 };
             let slot = &mut data.slots[filter];
             slot.head_open[way] = true;
             slot.resumed[way] = false;
-            (slot.context, u32::try_from(pairs_shown(settings, &data.headers[way]) + pseudo).unwrap_or(u32::MAX))
+            let count = u32::try_from(member.plugin.protection.shown(&data.headers[way]) + pseudo).unwrap_or(u32::MAX);
+            Some((slot.context, count, before))
         };
-        let (context, count) = passage.shared.with(look).unwrap_or_default();
+        let running = member.running.as_ref().filter(|_| !member.skipped.get());
+        let looked = running.and_then(|running| Some((running, passage.shared.with(look)??)));
+        let Some((running, (context, count, before))) = looked else {
+            self.stages[index].mode = BodyMode::Off;
+            self.stages[index].out.push(Item::Head(end));
+            return Ok(());
+        };
         let head = Callback::Headers(way, count, end);
         let called =
             if context == 0 { running.begin(&passage.shared, filter, head) } else { running.call(context, head) };
@@ -130,13 +139,12 @@ impl Flow {
             Ok(action) => action,
             Err(Lost) => return self.without(index, Item::Head(end), before),
         };
-        if self.interrupted(index)? {
+        if self.interrupted(index, |data| data.slots[filter].head_open[way] = action != 0)? {
             return Ok(());
         }
         let stage = &mut self.stages[index];
         if action == 0 {
             stage.out.push(Item::Head(end));
-            passage.shared.with(|data| data.slots[filter].head_open[way] = false);
         } else {
             member.set_paused(true);
             if settings.holds_head && !end && stage.mode != BodyMode::Off {
@@ -230,10 +238,10 @@ impl Flow {
                 return self.without(index, bytes, before_it);
             }
         };
-        if self.interrupted(index)? {
+        let mut after = 0;
+        if self.interrupted(index, |data| after = data.slots[filter].held[way].len())? {
             return Ok(());
         }
-        let after = passage.shared.with(|data| data.slots[filter].held[way].len()).unwrap_or(0);
         self.recount(index);
         if after != length && self.head_passed && self.promised.is_some() {
             let mend = "it changed the length of a body whose Content-Length had gone out; set rewrites_body = true";
@@ -291,7 +299,7 @@ impl Flow {
                 return self.without(index, Item::Trailers, before);
             }
         };
-        if self.interrupted(index)? {
+        if self.interrupted(index, |_| {})? {
             return Ok(());
         }
         if action == 0 {

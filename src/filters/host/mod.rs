@@ -210,7 +210,8 @@ impl Host {
             memory: Cell::new(0),
             done: Cell::new(false),
         });
-        running.carry_out();
+        let effects = running.vm.borrow_mut().as_mut().map(|vm| running.take_effects(vm));
+        running.carry_out(effects.unwrap_or_default());
         if let Some(mut notes) = notes {
             let weak = Rc::downgrade(&running);
             tokio::task::spawn_local(async move {

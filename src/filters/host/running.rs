@@ -37,10 +37,7 @@ impl Running {
     /// # Errors
     /// The VM is dead.
     pub fn begin(self: &Rc<Self>, shared: &Shared, index: usize, callback: Callback) -> Result<u32, Lost> {
-        self.with(phase_of(callback), |vm| {
-            let context = vm.create(shared, index)?;
-            vm.call(context, callback)
-        })
+        self.with(phase_of(callback), |vm| vm.begin(shared, index, callback))
     }
 
     /// Makes a callback about a stream.
@@ -72,14 +69,14 @@ impl Running {
         call: impl FnOnce(&mut Vm) -> Result<R, Died>,
     ) -> Result<R, Lost> {
         let began = Instant::now();
-        let called = match self.vm.borrow_mut().as_mut() {
-            Some(vm) => call(vm),
+        let (called, effects) = match self.vm.borrow_mut().as_mut() {
+            Some(vm) => (call(vm), self.take_effects(vm)),
             None => return Err(Lost),
         };
         self.shard.call(phase, began.elapsed());
         match called {
             Ok(result) => {
-                self.carry_out();
+                self.carry_out(effects);
                 Ok(result)
             }
             Err(died) => {
@@ -89,19 +86,18 @@ impl Running {
         }
     }
 
-    pub(super) fn carry_out(self: &Rc<Self>) {
-        let effects = match self.vm.borrow_mut().as_mut() {
-            Some(vm) => {
-                let memory = vm.state().limiter.memory;
-                let before = self.memory.replace(memory);
-                if memory != before {
-                    let grown = i64::try_from(memory).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
-                    self.plugin.metrics.memory.add(grown);
-                }
-                vm.take_effects()
-            }
-            None => return,
-        };
+    /// What the guest asked for, and what it takes since.
+    pub(super) fn take_effects(&self, vm: &mut Vm) -> Vec<Effect> {
+        let memory = vm.state().limiter.memory;
+        let before = self.memory.replace(memory);
+        if memory != before {
+            let grown = i64::try_from(memory).unwrap_or(0) - i64::try_from(before).unwrap_or(0);
+            self.plugin.metrics.memory.add(grown);
+        }
+        vm.take_effects()
+    }
+
+    pub(super) fn carry_out(self: &Rc<Self>, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Wake(context) => self.wake(context),

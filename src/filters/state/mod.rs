@@ -6,6 +6,7 @@
 //! ```
 
 mod bounds;
+mod names;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -24,6 +25,8 @@ use super::stream::{Data, Shared};
 use crate::metrics::{CustomHandle, DeniedCapability, FilterPhase};
 use bounds::Bucket;
 pub use bounds::{ById, Limiter};
+pub use names::Named;
+use names::Names;
 
 /// The root context of every VM.
 pub const ROOT: u32 = 1;
@@ -135,6 +138,7 @@ pub struct State {
     pub adopted: bool,
     /// `proxy_done` may come.
     pub ending: bool,
+    names: Names,
     recent: [(&'static str, u32); RECENT],
     next_call: u32,
     lines: Bucket,
@@ -187,6 +191,7 @@ impl State {
             queues: Vec::new(),
             adopted: false,
             ending: false,
+            names: Names::default(),
             recent: [("", 0); RECENT],
             next_call: 0,
             lines,
@@ -200,40 +205,43 @@ impl State {
         self.lent.as_deref()
     }
 
+    /// What a guest's `text` names; `None`: it is no token.
+    pub fn name(&mut self, text: &[u8]) -> Option<Named> {
+        self.names.read(text, &self.plugin.protection)
+    }
+
     /// The request of the effective context, and the filter's place in its chain.
     pub fn stream_mut(&mut self) -> Option<(&mut Data, usize)> {
         let index = self.index;
         self.lent.as_deref_mut().map(|data| (data, index))
     }
 
-    /// Lets host calls act on another context, until the callback ends. `false`: there is none.
+    /// Lets host calls act on another context, until [`State::return_loan`]. `false`: there is none.
     pub fn act_on(&mut self, context: u32) -> bool {
         if context == self.effective {
             return true;
         }
-        let found = match context {
-            0 | ROOT => None,
-            id => match self.contexts.get(&id) {
-                Some(found) => Some((found.shared.clone(), found.index)),
-                None => return false,
-            },
-        };
+        let is_stream = !matches!(context, 0 | ROOT);
+        if is_stream && !self.contexts.contains_key(&context) {
+            return false;
+        }
         self.return_loan();
-        if let Some((shared, index)) = found {
-            self.lent = shared.lend();
-            self.index = index;
+        if let Some(found) = self.contexts.get(&context).filter(|_| is_stream) {
+            self.lent = found.shared.lend();
+            self.index = found.index;
         }
         self.effective = context;
         true
     }
 
-    /// Gives back what is lent.
+    /// Gives back what is lent; host calls act on the root context again.
     pub fn return_loan(&mut self) {
         if let Some(data) = self.lent.take()
             && let Some(context) = self.contexts.get(&self.effective)
         {
             context.shared.give_back(data);
         }
+        self.effective = ROOT;
     }
 
     /// The id of the next call out: they never repeat while a VM lives (ABI, 11).

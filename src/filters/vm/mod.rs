@@ -91,11 +91,19 @@ impl Vm {
         self.exports.log.is_some()
     }
 
-    /// Begins a stream context.
+    /// Begins a stream context and makes its first callback; the action, 0 to go on.
     ///
     /// # Errors
     /// The VM died of it.
-    pub fn create(&mut self, shared: &Shared, index: usize) -> Result<u32, Died> {
+    pub fn begin(&mut self, shared: &Shared, index: usize, callback: Callback) -> Result<u32, Died> {
+        let context = self.enter(shared, index);
+        let begun = self.create(context).and_then(|()| self.make(context, callback));
+        self.store.data_mut().return_loan();
+        begun
+    }
+
+    /// A new stream context, known to the guest by `create`; its request knows it.
+    fn enter(&mut self, shared: &Shared, index: usize) -> u32 {
         let id = self.next_context;
         // Four thousand million streams later the ids begin again, past those that still live.
         self.next_context = self.next_context.wrapping_add(1).max(ROOT + 1);
@@ -103,17 +111,21 @@ impl Vm {
             self.next_context = self.next_context.wrapping_add(1).max(ROOT + 1);
         }
         self.served += 1;
-        self.store.data_mut().contexts.insert(id, StreamContext { shared: shared.clone(), index });
-        shared.with(|data| {
-            if let Some(slot) = data.slots.get_mut(index) {
-                slot.context = id;
-            }
-        });
-        if let Some(create) = self.exports.context_create.clone() {
-            let deadline = self.store.data().plugin.settings.limits.header_deadline;
-            self.run(&create, (id, ROOT), (Phase::ContextCreate, "proxy_on_context_create"), id, deadline)?;
+        let state = self.store.data_mut();
+        state.contexts.insert(id, StreamContext { shared: shared.clone(), index });
+        state.act_on(id);
+        if let Some((data, index)) = state.stream_mut()
+            && let Some(slot) = data.slots.get_mut(index)
+        {
+            slot.context = id;
         }
-        Ok(id)
+        id
+    }
+
+    fn create(&mut self, context: u32) -> Result<(), Died> {
+        let Some(create) = self.exports.context_create.clone() else { return Ok(()) };
+        let deadline = self.store.data().plugin.settings.limits.header_deadline;
+        self.run(&create, (context, ROOT), (Phase::ContextCreate, "proxy_on_context_create"), context, deadline)
     }
 
     /// Makes a callback about a stream; the action, 0 to go on.
@@ -121,6 +133,12 @@ impl Vm {
     /// # Errors
     /// The VM died of it.
     pub fn call(&mut self, context: u32, callback: Callback) -> Result<u32, Died> {
+        let called = self.make(context, callback);
+        self.store.data_mut().return_loan();
+        called
+    }
+
+    fn make(&mut self, context: u32, callback: Callback) -> Result<u32, Died> {
         let limits = &self.store.data().plugin.settings.limits;
         let (header, body) = (limits.header_deadline, limits.body_deadline);
         match callback {
@@ -158,7 +176,9 @@ impl Vm {
             return Ok(());
         }
         let ended = self.end_calls(context);
-        self.store.data_mut().contexts.remove(&context);
+        let state = self.store.data_mut();
+        state.return_loan();
+        state.contexts.remove(&context);
         ended
     }
 
@@ -243,7 +263,8 @@ impl Vm {
         answered
     }
 
-    /// Calls the guest: lends it the context's request, sets its deadline, and takes the loan back.
+    /// Calls the guest: lends it the context's request and sets its deadline. Whoever makes the last call
+    /// about a request takes the loan back.
     fn run<P: WasmParams + std::fmt::Debug, R: WasmResults + std::fmt::Debug>(
         &mut self,
         function: &TypedFunc<P, R>,
@@ -254,7 +275,6 @@ impl Vm {
     ) -> Result<R, Died> {
         let state = self.store.data_mut();
         state.phase = phase;
-        state.effective = ROOT;
         state.act_on(context);
         let observer = state.observer.clone().filter(|observer| observer.times());
         let began = observer.map(|observer| {
@@ -263,7 +283,10 @@ impl Vm {
         });
         self.store.set_epoch_deadline(ticks(deadline));
         let called = function.call(&mut self.store, arguments);
-        self.store.data_mut().return_loan();
+        if context == ROOT {
+            // It may have acted on a stream; no other callback follows.
+            self.store.data_mut().return_loan();
+        }
         if let Some((observer, began)) = began {
             let took = began.elapsed();
             let result = match &called {

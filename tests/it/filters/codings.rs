@@ -14,7 +14,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn encode(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn encode(name: &str, bytes: &[u8]) -> Vec<u8> {
     match name {
         "gzip" | "x-gzip" => gzip(bytes),
         "deflate" => {
@@ -37,7 +37,7 @@ fn encode(name: &str, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-fn decode(name: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn decode(name: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     match name {
         "gzip" | "x-gzip" => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out).unwrap()),
@@ -51,6 +51,39 @@ fn decode(name: &str, bytes: &[u8]) -> Vec<u8> {
         stacked => out = stacked.rsplit(", ").fold(bytes.to_vec(), |bytes, name| decode(name, &bytes)),
     }
     out
+}
+
+/// The beginning of a gzip member, flushed, not finished.
+pub fn flushed_gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.flush().unwrap();
+    encoder.get_ref().clone()
+}
+
+/// Decodes as far as bytes have come, with the codec of the house.
+pub struct Undo {
+    decoder: Option<lockgate::filters::Decoder>,
+    out: Vec<u8>,
+}
+
+impl Undo {
+    pub fn of(coding: &str) -> Self {
+        let coding = lockgate::filters::Coding::ALL.into_iter().find(|known| known.name() == coding);
+        Self { decoder: coding.map(|coding| lockgate::filters::Decoder::new(&[coding])), out: Vec::new() }
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let Some(decoder) = &mut self.decoder else { return self.out.extend_from_slice(bytes) };
+        let mut input = bytes::Bytes::copy_from_slice(bytes);
+        while let Some(piece) = decoder.decode(&mut input).unwrap() {
+            self.out.extend_from_slice(&piece);
+        }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
 }
 
 /// Sends the body back with its coding.

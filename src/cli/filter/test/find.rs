@@ -1,4 +1,5 @@
-//! Where cases and modules are: the YAML files below a directory, and the module each is about.
+//! Where cases and modules are: the YAML files below a project's `tests`, or below any other directory, and the
+//! module each is about.
 //!
 //! Refuses to choose between several modules: it says which there are.
 
@@ -13,7 +14,10 @@ pub(super) fn cases(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     for path in paths {
         if path.is_dir() {
             let before = found.len();
-            search(path, 0, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
+            // Beside its tests a project has YAML of other kinds: of its CI, of its packages.
+            let tests = path.join("tests");
+            let searched = if tests.is_dir() { &tests } else { path };
+            search(searched, 0, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
             if found.len() == before {
                 return Err(format!("{}: no .yaml file in it or below", path.display()));
             }

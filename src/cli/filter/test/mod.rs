@@ -35,7 +35,7 @@ const LINES_SHOWN: usize = 5;
 #[derive(clap::Args)]
 #[command(after_help = FORMAT)]
 pub(in crate::cli) struct Arguments {
-    /// Files with cases, or directories to search for .yaml files.
+    /// Files with cases, or directories whose `tests` is searched for .yaml files, or they themselves if there is none.
     #[arg(value_name = "DIR|FILE.yaml", default_value = ".")]
     paths: Vec<PathBuf>,
     /// The module, for all cases; else `module:` in the case, or what was built beside the filter.toml.

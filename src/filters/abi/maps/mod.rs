@@ -8,17 +8,16 @@ mod view;
 
 use std::borrow::Cow;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
 use super::memory::{copy, give, put_u32, slice, split};
 use super::{Cx, Fail, Outcome, about, pairs};
-use crate::filters::plugin::{HeaderBytes, Settings};
-use crate::filters::state::{Phase, State};
+use crate::filters::plugin::{HeaderBytes, Plugin};
+use crate::filters::state::{Named, Phase, State};
 use crate::filters::status::{MapKind, Status};
 use crate::filters::stream::Way;
-use crate::http::fields::is_forwarding;
 use crate::metrics::{DeniedCapability, FilterPhase};
 use view::{Key, View, lossy, map_size};
 pub(in crate::filters) use view::{serialised, shown_value};
@@ -29,36 +28,17 @@ const FIELDS_MAX: usize = 1024;
 /// Bytes of one value.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// Fields that carry credentials.
-const CREDENTIALS: [HeaderName; 4] =
-    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE];
-
-/// Whether a filter needs a grant to set `name`; to see it too, if it carries credentials.
-pub(in crate::filters) fn is_protected(name: &HeaderName) -> bool {
-    CREDENTIALS.contains(name) || is_forwarding(name)
-}
-
-fn hidden(settings: &Settings, name: &HeaderName) -> bool {
-    CREDENTIALS.contains(name) && !settings.grants.protected_headers.contains(name)
-}
-
-fn untouchable(settings: &Settings, name: &HeaderName) -> bool {
-    is_protected(name) && !settings.grants.protected_headers.contains(name)
-}
-
-/// How many of `fields` the filter sees.
-pub(in crate::filters) fn pairs_shown(settings: &Settings, fields: &HeaderMap) -> usize {
-    let unseen = CREDENTIALS.iter().filter(|name| hidden(settings, name));
-    fields.len() - unseen.map(|name| fields.get_all(name).iter().count()).sum::<usize>()
-}
-
 /// A name and a value that may go into a message.
 pub(in crate::filters) fn legal_field(name: &[u8], value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_bytes(name).ok()?, legal_value(value)?))
+}
+
+fn legal_value(value: &[u8]) -> Option<HeaderValue> {
     let value = value.trim_ascii();
     if value.len() > VALUE_BYTES_MAX {
         return None;
     }
-    Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+    HeaderValue::from_bytes(value).ok()
 }
 
 fn kind(number: u32) -> Result<MapKind, Fail> {
@@ -85,14 +65,17 @@ pub(super) fn pairs(cx: &mut Cx<'_>, map: u32, out_pairs: u32, out_size: u32) ->
 pub(super) fn value(cx: &mut Cx<'_>, map: u32, key: u32, key_size: u32, out_value: u32, out_size: u32) -> Outcome {
     let kind = kind(map)?;
     let key = {
-        let (memory, _) = split(cx)?;
-        Key::read(slice(memory, key, key_size)?)
+        let (memory, state) = split(cx)?;
+        let text = slice(memory, key, key_size)?;
+        if state.observer.as_ref().is_some_and(|observer| observer.traces()) {
+            state.about = format!("{}, {:?}", map_name(map), String::from_utf8_lossy(text));
+        }
+        Key::read(state, text).ok_or(Status::NotFound)?
     };
-    about(cx, || format!("{}, {:?}", map_name(map), String::from_utf8_lossy(key.bytes())));
-    let found = View::of(cx.data(), kind).and_then(|view| view.value(key.bytes()));
+    let found = View::of(cx.data(), kind).and_then(|view| view.value(&key));
     let length = found.ok_or(Status::NotFound)?.len();
     give(cx, length, (out_value, out_size), |state, place| {
-        if let Some(value) = View::of(state, kind).and_then(|view| view.value(key.bytes())) {
+        if let Some(value) = View::of(state, kind).and_then(|view| view.value(&key)) {
             place.copy_from_slice(&value);
         }
     })
@@ -135,21 +118,18 @@ fn edit(cx: &mut Cx<'_>, map: u32, key: (u32, u32), value: (u32, u32), edit: Edi
     if name.first() == Some(&b':') {
         return set_pseudo(state, kind, name, value, edit);
     }
-    let Ok(name) = HeaderName::from_bytes(name) else {
+    let Some(Named { name, barred, .. }) = state.name(name) else {
         state.complain("a field name that is no token (RFC 9110, 5.1) was refused");
         return Err(Status::BadArgument.into());
     };
-    if untouchable(&state.plugin.settings, &name) {
+    if barred {
         let text = format!("{name} may not be set without capabilities.protected_headers = [\"{name}\"]; ignored");
         state.denied(DeniedCapability::ProtectedHeaders, &text);
         return Ok(());
     }
-    let value = match legal_field(name.as_str().as_bytes(), value) {
-        Some((_, value)) => value,
-        None => {
-            state.complain(&format!("a value of {name} with CR, LF, NUL or more than 64 KiB was refused"));
-            return Err(Status::BadArgument.into());
-        }
+    let Some(value) = legal_value(value) else {
+        state.complain(&format!("a value of {name} with CR, LF, NUL or more than 64 KiB was refused"));
+        return Err(Status::BadArgument.into());
     };
     let Some(fields) = fields_mut(state, kind) else { return Err(Status::BadArgument.into()) };
     match edit {
@@ -194,11 +174,11 @@ pub(super) fn set_pairs(cx: &mut Cx<'_>, map: u32, list: u32, list_size: u32) ->
         let value = original(state, kind, &name, &value).unwrap_or(value);
         fresh.append(name, value);
     }
-    let settings = state.plugin.clone();
+    let plugin = state.plugin.clone();
     let Some(fields) = fields_mut(state, kind) else { return Err(Status::BadArgument.into()) };
     // What the filter may not touch stays as it was, whatever its list says.
-    let kept: Vec<HeaderName> = fields.keys().filter(|name| untouchable(&settings.settings, name)).cloned().collect();
-    let barred: Vec<HeaderName> = fresh.keys().filter(|name| untouchable(&settings.settings, name)).cloned().collect();
+    let kept: Vec<HeaderName> = fields.keys().filter(|name| plugin.protection.bars(name)).cloned().collect();
+    let barred: Vec<HeaderName> = fresh.keys().filter(|name| plugin.protection.bars(name)).cloned().collect();
     for name in barred {
         fresh.remove(name);
     }

@@ -9,13 +9,12 @@ type Shown<'a> = (&'a [u8], Cow<'a, [u8]>);
 pub(super) struct View<'a> {
     pub(super) pseudo: [Option<(&'static str, &'a [u8])>; 4],
     pub(super) fields: &'a HeaderMap,
-    pub(super) settings: &'a Settings,
+    pub(super) plugin: &'a Plugin,
 }
 
 impl<'a> View<'a> {
     /// `None` for a map that is not available now.
     pub(super) fn of(state: &'a State, kind: MapKind) -> Option<Self> {
-        let settings = &state.plugin.settings;
         let none = [None; 4];
         let (pseudo, fields) = match kind {
             MapKind::RequestHeaders => {
@@ -43,35 +42,35 @@ impl<'a> View<'a> {
             MapKind::CallResponseTrailers => (none, &state.call.as_deref()?.trailers),
             MapKind::Grpc => return None,
         };
-        Some(Self { pseudo, fields, settings })
+        Some(Self { pseudo, fields, plugin: &state.plugin })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let settings = self.settings;
+        let protection = &self.plugin.protection;
         let pseudo = self.pseudo.into_iter().flatten().map(|(name, value)| (name.as_bytes(), value));
-        let seen = self.fields.iter().filter(|(name, _)| !hidden(settings, name));
+        let seen = self.fields.iter().filter(|(name, _)| !protection.hides(name));
         pseudo.chain(seen.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
     }
 
     /// The pairs with the bytes the filter is to see, if they differ from those that are there.
     pub(super) fn shown(&self) -> Option<Vec<Shown<'a>>> {
-        if self.settings.header_bytes == HeaderBytes::Raw || self.iter().all(|(_, value)| is_utf8(value)) {
+        if self.plugin.settings.header_bytes == HeaderBytes::Raw || self.iter().all(|(_, value)| is_utf8(value)) {
             return None;
         }
         Some(self.iter().map(|(name, value)| (name, lossy(value))).collect())
     }
 
-    pub(super) fn value(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
-        if name.first() == Some(&b':') {
-            let found = self.pseudo.iter().flatten().find(|(pseudo, _)| pseudo.as_bytes() == name);
-            return found.map(|(_, value)| Cow::Borrowed(*value));
-        }
-        let name = HeaderName::from_bytes(name).ok()?;
-        if hidden(self.settings, &name) {
-            return None;
-        }
-        let value = self.fields.get(&name)?.as_bytes();
-        Some(if self.settings.header_bytes == HeaderBytes::Raw { Cow::Borrowed(value) } else { lossy(value) })
+    pub(super) fn value(&self, key: &Key) -> Option<Cow<'a, [u8]>> {
+        let name = match key {
+            Key::Pseudo(name) => {
+                let found = self.pseudo.iter().flatten().find(|(pseudo, _)| pseudo == name);
+                return found.map(|(_, value)| Cow::Borrowed(*value));
+            }
+            Key::Field(name) => name,
+        };
+        let value = self.fields.get(name)?.as_bytes();
+        let raw = self.plugin.settings.header_bytes == HeaderBytes::Raw;
+        Some(if raw { Cow::Borrowed(value) } else { lossy(value) })
     }
 
     pub(super) fn size(&self) -> usize {
@@ -104,25 +103,24 @@ pub(super) fn lossy(value: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// A key, copied out of the guest: names are short, and then this costs no allocation.
-pub(super) struct Key {
-    pub(super) short: [u8; 64],
-    pub(super) length: usize,
-    pub(super) long: Vec<u8>,
+/// What a guest asks for by a name.
+pub(super) enum Key {
+    Pseudo(&'static str),
+    Field(HeaderName),
 }
 
 impl Key {
-    pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut key = Self { short: [0; 64], length: bytes.len(), long: Vec::new() };
-        match key.short.get_mut(..bytes.len()) {
-            Some(place) => place.copy_from_slice(bytes),
-            None => key.long = bytes.to_vec(),
+    /// `None`: there is no such name, or the filter does not see it.
+    pub(super) fn read(state: &mut State, text: &[u8]) -> Option<Self> {
+        if text.first() == Some(&b':') {
+            return Self::pseudo(text);
         }
-        key
+        state.name(text).filter(|named| !named.hidden).map(|named| Self::Field(named.name))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.short.get(..self.length).unwrap_or(&self.long)
+    fn pseudo(text: &[u8]) -> Option<Self> {
+        let all = [":authority", ":path", ":method", ":scheme", ":status"];
+        all.into_iter().find(|name| name.as_bytes() == text).map(Self::Pseudo)
     }
 }
 
@@ -133,8 +131,12 @@ pub(super) fn map_size(state: &State, kind: MapKind) -> usize {
 
 /// The value of `name` as the filter sees it; for properties.
 pub(in crate::filters) fn shown_value(state: &State, kind: MapKind, name: &[u8]) -> Option<Vec<u8>> {
-    let lower = name.to_ascii_lowercase();
-    View::of(state, kind).and_then(|view| view.value(&lower).map(Cow::into_owned))
+    let key = match HeaderName::from_bytes(name) {
+        Ok(name) if state.plugin.protection.hides(&name) => return None,
+        Ok(name) => Key::Field(name),
+        Err(_) => Key::pseudo(&name.to_ascii_lowercase())?,
+    };
+    View::of(state, kind).and_then(|view| view.value(&key).map(Cow::into_owned))
 }
 
 /// All pairs as the filter sees them, serialised; for properties.

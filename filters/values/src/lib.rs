@@ -1,11 +1,17 @@
-//! Where in a field value the URLs stand, one function per grammar.
+//! Where in a field value the URLs stand, one function per grammar: for the headers that
+//! header-translation reads, and for what `<meta http-equiv>` says in their place.
 //!
 //! Each function gets the value and a [`View`], and gives the translated value or nothing if
 //! nothing in it changes. They refuse to normalise: what is no URL is copied byte for byte.
 
+mod policy;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use origins::{AppId, Side, Table};
+
+pub use policy::{policy, policy_parts};
 
 /// From where a value is looked at: the table, the direction, the app of this request.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +93,14 @@ pub fn origins(view: &View, value: &[u8]) -> Option<Vec<u8>> {
 /// `Refresh: 5; url=…`, as HTML reads it: the separator may be `;`, `,` or a space, `url=` and quotes
 /// may be missing.
 pub fn refresh(view: &View, value: &[u8]) -> Option<Vec<u8>> {
+    let place = refresh_url(value)?;
+    let mut patch = Patch::new(value);
+    patch.part(place.start, place.end, |part, out| view.url(part, out));
+    patch.finish()
+}
+
+/// Where in a `Refresh` its URL stands; nothing if it has none.
+pub fn refresh_url(value: &[u8]) -> Option<Range<usize>> {
     let skip = |at: usize, what: fn(u8) -> bool| at + value.iter().skip(at).take_while(|&&byte| what(byte)).count();
     let space = |byte: u8| byte.is_ascii_whitespace();
     let digits = skip(skip(0, space), |byte| byte.is_ascii_digit() || byte == b'.');
@@ -107,9 +121,7 @@ pub fn refresh(view: &View, value: &[u8]) -> Option<Vec<u8>> {
         start += 1;
         end = start + value.iter().skip(start).take_while(|&byte| byte != quote).count();
     }
-    let mut patch = Patch::new(value);
-    patch.part(start, end, |part, out| view.url(part, out));
-    patch.finish()
+    Some(start..end)
 }
 
 /// `Link: <…>; rel="a, <b>", <…>`: every target, none of what quotes hold.
@@ -194,7 +206,7 @@ pub fn frame_options(view: &View, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The ranges of `value` between separators, empty ones left out.
-pub(crate) fn words(value: &[u8], separates: impl Fn(u8) -> bool) -> impl Iterator<Item = (usize, usize)> {
+pub fn words(value: &[u8], separates: impl Fn(u8) -> bool) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let skipped = value.get(at..)?.iter().take_while(|&&byte| separates(byte)).count();

@@ -8,10 +8,12 @@
 //! wildcard source becomes the external one if a wildcard app publishes exactly that domain.
 //! Otherwise it stays, and the external origins of the apps below it are put behind it.
 
+use std::ops::Range;
+
 use origins::url::{Form, Port, Split, host_and_port, read};
 use origins::{Hit, Side};
 
-use crate::values::{Patch, View, words};
+use crate::{Patch, View, words};
 
 /// Directives whose words are no sources.
 const NO_SOURCES: &[&[u8]] = &[
@@ -26,19 +28,42 @@ const NO_SOURCES: &[&[u8]] = &[
 ];
 
 /// Translates `Content-Security-Policy` and `Content-Security-Policy-Report-Only`.
-pub(crate) fn policy(view: &View, value: &[u8]) -> Option<Vec<u8>> {
+pub fn policy(view: &View, value: &[u8]) -> Option<Vec<u8>> {
     let mut patch = Patch::new(value);
+    for_sources(view, value, |start, end, write| patch.part(start, end, write));
+    patch.finish()
+}
+
+/// The same, source by source: where each that changes stands, and what takes its place.
+pub fn policy_parts(view: &View, value: &[u8]) -> Vec<(Range<usize>, Vec<u8>)> {
+    let mut parts = Vec::new();
+    for_sources(view, value, |start, end, write| {
+        let mut out = Vec::new();
+        if let Some(part) = value.get(start..end)
+            && write(part, &mut out)
+            && out != part
+        {
+            parts.push((start..end, out));
+        }
+    });
+    parts
+}
+
+/// What writes the translation of a source, or says that there is none.
+type Write<'w> = &'w dyn Fn(&[u8], &mut Vec<u8>) -> bool;
+
+fn for_sources(view: &View, value: &[u8], mut each: impl FnMut(usize, usize, Write)) {
     for (start, end) in words(value, |byte| byte == b';' || byte == b',') {
-        let directive = value.get(start..end)?;
+        let Some(directive) = value.get(start..end) else { continue };
         let mut parts = words(directive, |byte| byte.is_ascii_whitespace());
         let Some((name_start, name_end)) = parts.next() else { continue };
-        let name = directive.get(name_start..name_end)?;
+        let name = directive.get(name_start..name_end).unwrap_or_default();
         if NO_SOURCES.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             continue;
         }
         let report = name.eq_ignore_ascii_case(b"report-uri");
         for (from, to) in parts {
-            patch.part(start + from, start + to, |part, out| {
+            each(start + from, start + to, &|part, out| {
                 if report {
                     view.table.map_url(view.towards, view.app, part, out)
                 } else {
@@ -47,7 +72,6 @@ pub(crate) fn policy(view: &View, value: &[u8]) -> Option<Vec<u8>> {
             });
         }
     }
-    patch.finish()
 }
 
 fn source(view: &View, source: &[u8], out: &mut Vec<u8>) -> bool {
