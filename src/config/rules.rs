@@ -10,7 +10,7 @@ use super::app::{AppSettings, BackendProtocol};
 use super::edge::{EdgeConfig, LimitSettings, Listen};
 use super::error::{Findings, Wrong, cited, nearest};
 use super::filter::FilterSettings;
-use super::published_url::Scheme;
+use super::published_url::{PublishedUrl, Scheme};
 
 /// Records what the settings of an edge break together.
 pub(super) fn check_edge(config: &EdgeConfig, text: &str, findings: &mut Findings) {
@@ -72,6 +72,12 @@ fn check_app(app: &AppSettings, path: &str, findings: &mut Findings) {
     ] {
         if is_set && !app.translate_urls_in_body {
             findings.fault_at(&key(name), "has no effect without translate_urls_in_body = true");
+        }
+    }
+    // Said here with its place; the filter would refuse it too, when the edge is running already.
+    for url in app.translate_also.iter().flat_map(|(from, to)| [from, to]) {
+        if let Err(reason) = PublishedUrl::parse(url) {
+            findings.fault_at(&key("translate_also"), format!("{}: {reason}", cited(url)));
         }
     }
     if app.backend_protocol == BackendProtocol::H2c && app.internal_url.scheme == Scheme::Https {
@@ -146,6 +152,10 @@ mod tests {
             (
                 "translate_urls_in_scripts = true",
                 "f:5:29: app[0].translate_urls_in_scripts: has no effect without translate_urls_in_body = true",
+            ),
+            (
+                "translate_urls_in_body = true\ntranslate_also = { \"http://cdn.corp\" = \"https://cdn.test/\" }",
+                "f:6:18: app[0].translate_also: \"http://cdn.corp\": the path must end in /; write \"http://cdn.corp/\"",
             ),
             ("[app.cookies]\nsecure = 1", "f:6:10: app[0].cookies.secure: expected true or false, found an integer"),
             (APP, "f:6:8: app[1].name: a is already app[0].name on line 2; it must be unique"),

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use lockgate::sample::Sample;
 
+use crate::backend::Backend;
 use crate::client::{get, h1};
 use crate::world::{PATIENCE, Scratch, until};
 
@@ -294,6 +295,37 @@ async fn up_publishes_an_application_at_once() {
         assert_eq!(answer.text(), "ok\n", "{round} start");
         up.signal("INT");
         assert_eq!(up.ended().await.code(), Some(0), "{round} end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_translates_links_and_scripts_when_it_is_told_to() {
+    let backend = Backend::serve(|mut conn, _| async move {
+        while let Some(request) = conn.request().await {
+            let own = format!("http://{}/", request.field("host")[0]);
+            let page = format!("<a href='{own}'></a><script>own = '{own}'</script>");
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n", page.len());
+            conn.send(format!("{head}{page}").as_bytes()).await;
+        }
+    })
+    .await;
+    let (internal, dir) = (backend.url(), Scratch::new());
+    for (flags, script_is_translated) in
+        [(&["--translate-links"][..], false), (&["--translate-links", "--translate-scripts"], true)]
+    {
+        let [https, http, admin] = [(); 3].map(|()| free_address().to_string());
+        let mut arguments = vec!["up", &internal, "--data-dir", dir.path().to_str().unwrap()];
+        arguments.extend(["--https", &https, "--http", &http, "--admin", &admin]);
+        arguments.extend(flags);
+        let mut up = Process::start(&arguments);
+        up.line("ready");
+        let authority = http.replace("127.0.0.1", "app.localhost");
+        let answer = get(http.parse().unwrap(), &authority, "/").await;
+        let external = format!("http://{authority}/");
+        let script = if script_is_translated { &external } else { &internal };
+        assert_eq!(answer.text(), format!("<a href='{external}'></a><script>own = '{script}'</script>"), "{flags:?}");
+        up.signal("INT");
+        assert_eq!(up.ended().await.code(), Some(0));
     }
 }
 

@@ -156,6 +156,23 @@ async fn scripts_are_translated_where_the_app_asks_for_it() {
 }
 
 #[tokio::test]
+async fn each_setting_of_an_app_does_what_it_says() {
+    let page = "<i data-own='http://wiki.corp:8080/'><a href='http://cdn.corp/x'>";
+    let pages = serving(&[("content-type", "text/html")], page.into()).await;
+    let world = start_with(&pages, |app| {
+        app.translate_attributes = vec!["data-own".to_owned()];
+        app.translate_also.insert("http://cdn.corp/".to_owned(), "http://cdn.test/".to_owned());
+    })
+    .await;
+    let answer = ask(&world, "shop.test", "/", &[]).await;
+    assert_eq!(answer.text(), "<i data-own='http://wiki.test/'><a href='http://cdn.test/x'>");
+    let event = "data: http://wiki.corp:8080/x\n\n";
+    let events = serving(&[("content-type", "text/event-stream")], event.into()).await;
+    let world = start_with(&events, |app| app.translate_urls_in_event_streams = true).await;
+    assert_eq!(ask(&world, "shop.test", "/", &[]).await.text(), "data: http://wiki.test/x\n\n");
+}
+
+#[tokio::test]
 async fn a_page_s_head_arrives_before_its_end_is_written() {
     let (sender, gate) = tokio::sync::watch::channel(0);
     let backend = Backend::serve(move |mut conn, _| {

@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use crate::filters::concern::spread;
 use crate::filters::protection::Protection;
 
 /// Names that are remembered, each in a place of its own; two that fall on one place take turns.
@@ -28,8 +29,7 @@ pub struct Names([Option<(Box<[u8]>, Named)>; PLACES]);
 impl Names {
     /// What `text` names; `None`: it is no token (RFC 9110, 5.1).
     pub fn read(&mut self, text: &[u8], protection: &Protection) -> Option<Named> {
-        let ends = text.first().copied().unwrap_or(0) ^ text.last().copied().unwrap_or(0).rotate_left(3);
-        let place = &mut self.0[(usize::from(ends) + text.len() * 5) % PLACES];
+        let place = &mut self.0[spread(text) % PLACES];
         if let Some((known, named)) = place
             && **known == *text
         {
