@@ -8,6 +8,7 @@
 //! Wall time informs; `instructions` counts, and `perf/` says what it means for a request. It refuses
 //! to be a test.
 
+#[allow(dead_code, reason = "each bench has its part of it")]
 mod world;
 
 use bytes::Bytes;

@@ -8,6 +8,7 @@
 
 #![allow(missing_docs, reason = "gungraun's macros write items of their own")]
 
+#[allow(dead_code, reason = "each bench has its part of it")]
 mod world;
 
 use std::hint::black_box;

@@ -1,5 +1,5 @@
 //! A worker with filters and nothing else, and an exchange as a browser and an application make one: what
-//! the benches about filters measure. It refuses bodies: they have benches of their own.
+//! the benches about filters measure; and a page that goes through a filter as it would stream.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -13,12 +13,14 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use lockgate::backend::Target;
 use lockgate::filters::{
-    Builtin, Chain, Data, Facts, Grants, Host, Library, Outbound, Passage, Passed, Plugin, Sending, Settings, Source,
+    BodyMode, Builtin, Chain, Data, Facts, Grants, Host, Library, Outbound, Passage, Passed, Plugin, Sending, Settings,
+    Source,
 };
 use lockgate::http::{Body, Outgoing, Response};
 use lockgate::id::RequestId;
 use lockgate::metrics::{Metrics, Shard};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 /// The proxy's allocator.
@@ -78,6 +80,47 @@ impl World {
             black_box(&answer.headers);
             answer.status
         })
+    }
+}
+
+/// What backends give at once.
+pub const CHUNK_BYTES: usize = 16 << 10;
+
+impl World {
+    /// An exchange whose response is this page; gives the bytes that came out.
+    pub fn page(&self, host: &Rc<Host>, chain: &Chain, content_type: &'static str, page: &Bytes) -> usize {
+        let (sender, receiver) = mpsc::channel(page.len() / CHUNK_BYTES + 1);
+        let mut rest = page.clone();
+        while !rest.is_empty() {
+            sender.try_send(rest.split_to(CHUNK_BYTES.min(rest.len()))).expect("there is room for all chunks");
+        }
+        drop(sender);
+        self.local.block_on(&self.runtime, async {
+            let passage = Passage::begin(host, chain, data(request())).await.expect("a passage");
+            let Ok(Passed::On(body)) = passage.request(Body::Empty, true).await else { panic!("it goes on") };
+            black_box(body);
+            let answer = Response::new(StatusCode::OK, map(&[("content-type", content_type)]), Body::Channel(receiver));
+            let mut body = passage.response(answer, false).await.expect("a response").body;
+            let mut length = 0;
+            while let Some(frame) = std::future::poll_fn(|cx| body.poll_frame(cx)).await {
+                length += frame.expect("a chunk").data_ref().map_or(0, Bytes::len);
+            }
+            length
+        })
+    }
+
+    /// Link translation in front of an application that names itself by this URL.
+    pub fn link_translation(&self, internal: &str) -> Chain {
+        let configuration = format!(
+            r#"{{"version":"1","apps":[{{"name":"shop","external":"https://shop.example.com/","internal":"{internal}"}},
+                {{"name":"wiki","external":"https://wiki.example.com/","internal":"http://wiki.corp/"}}]}}"#
+        );
+        let settings = Settings {
+            configuration: Bytes::from(configuration),
+            bodies: [BodyMode::Off, BodyMode::Decoded],
+            ..Settings::new("link-translation")
+        };
+        Chain::new(vec![self.load(settings, &Builtin::find("link-translation").expect("built in").source())])
     }
 }
 

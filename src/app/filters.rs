@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::filter_settings::{HEADER_TRANSLATION, LINK_TRANSLATION, settings};
-use crate::config::{AppSettings, EdgeConfig, FilterSettings, ModuleSource};
-use crate::filters::{Chain, Library, Loaded, Plugin, Settings, Source};
+use crate::config::{AppSettings, Compression, EdgeConfig, FilterSettings, ModuleSource};
+use crate::filters::{Chain, Levels, Library, Loaded, Plugin, Settings, Source};
 use crate::metrics::Metrics;
 
 /// One callback of link translation. When an address shows up late in a page, all that was passed on
@@ -153,9 +153,13 @@ impl Drop for Filters {
 /// The chain of `app`: the operator's filters, and behind them the translations, so that they see
 /// the outside's URLs on both ways.
 #[must_use]
-pub fn chain(app: &AppSettings, loaded: &Serving) -> Chain {
+pub fn chain(app: &AppSettings, loaded: &Serving, compression: &Compression) -> Chain {
     let names = app.filters.iter().map(String::as_str).chain(translations(app));
-    Chain::new(names.filter_map(|name| loaded.get(name).cloned()).collect())
+    let &Compression { gzip, brotli, zstd } = compression;
+    // The configuration has bounds far below these.
+    let level = |setting: usize| u8::try_from(setting).unwrap_or(u8::MAX);
+    let levels = Levels { deflate: level(gzip), brotli: level(brotli), zstd: level(zstd) };
+    Chain::new(names.filter_map(|name| loaded.get(name).cloned()).collect()).with_levels(levels)
 }
 
 /// Whether `filter` is in the chain of `app`.

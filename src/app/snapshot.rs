@@ -16,8 +16,8 @@ use super::filters::{Serving, chain};
 use crate::auth::Policy;
 use crate::backend::{Protocol, Target, TargetSpec, Verify};
 use crate::config::{
-    AppSettings, BackendProtocol, CertificateFiles, EdgeConfig, LimitSettings, PreAuthentication, PublishedUrl,
-    Scheme as ConfigScheme,
+    AppSettings, BackendProtocol, CertificateFiles, Compression, EdgeConfig, LimitSettings, PreAuthentication,
+    PublishedUrl, Scheme as ConfigScheme,
 };
 use crate::control::self_signed;
 use crate::edge::PublicTls;
@@ -60,7 +60,10 @@ pub fn build(
                 if let Some(push) = push {
                     pushed.entry(settings.group.clone()).or_default().push(push);
                 }
-                routes.push((published(&settings.external_url), Arc::new(app_of(settings, filters, destination))));
+                routes.push((
+                    published(&settings.external_url),
+                    Arc::new(app_of(settings, filters, &config.compression, destination)),
+                ));
             }
             Err(fault) => faults.push(fault),
         }
@@ -208,13 +211,13 @@ fn destination_of(settings: &AppSettings, target: TargetSpec) -> (Destination, O
     (destination, push)
 }
 
-fn app_of(settings: &AppSettings, filters: &Serving, destination: Destination) -> App {
+fn app_of(settings: &AppSettings, filters: &Serving, compression: &Compression, destination: Destination) -> App {
     let internal = &settings.internal_url;
     let dot = if internal.wildcard { "." } else { "" };
     let port = internal.port.map(|port| format!(":{port}")).unwrap_or_default();
     App {
         name: settings.name.as_str().into(),
-        chain: chain(settings, filters),
+        chain: chain(settings, filters, compression),
         external_path: settings.external_url.path.clone(),
         external_port: settings.external_url.effective_port(),
         internal_path: internal.path.clone(),

@@ -56,6 +56,8 @@ settings! {
         log: Log = Log::template(), in "log";
         /// Limits of the data path; a limit reached is counted and named.
         limits: LimitSettings = LimitSettings::template(), in "limits";
+        /// How hard bodies are compressed again that filters wanted decompressed; others pass as the backend sent them.
+        compression: Compression = Compression::template(), in "compression";
     }
     lists {
         /// A certificate and its key; the names it is for are read from it.
@@ -66,6 +68,19 @@ settings! {
     maps {
         /// A filter, a sandboxed Proxy-Wasm module, under the name by which apps name it.
         filters: FilterSettings, in "filter";
+    }
+}
+
+settings! {
+    /// Levels of the content codings. A page is compressed once for one reader, chunk by chunk, so the defaults are the
+    /// levels behind which time grows faster than size shrinks.
+    pub struct Compression {
+        /// gzip and deflate, 1 to 9.
+        optional gzip: usize = 5, Count { min: 1, max: 9 };
+        /// br, 0 to 11; from 5 on a page takes several times as long.
+        optional brotli: usize = 4, Count { min: 0, max: 11 };
+        /// zstd, 1 to 19.
+        optional zstd: usize = 3, Count { min: 1, max: 19 };
     }
 }
 

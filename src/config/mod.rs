@@ -39,7 +39,7 @@ mod upstream;
 pub use app::{AppSettings, BackendProtocol, CookieSettings, LOCAL_GROUP};
 pub use cidr::Cidr;
 pub use connector::{ConnectorConfig, ConnectorLimits};
-pub use edge::{CertificateFiles, EdgeConfig, LimitSettings, Listen, Log, LogFormat};
+pub use edge::{CertificateFiles, Compression, EdgeConfig, LimitSettings, Listen, Log, LogFormat};
 pub use error::ConfigError;
 pub use example::{example_connector, example_edge};
 pub use filter::{

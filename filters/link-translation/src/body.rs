@@ -104,8 +104,10 @@ impl Body {
         self
     }
 
-    /// Translates a chunk: appends to `out` what can be passed on.
-    pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+    /// Translates a chunk: appends to `out` what can be passed on. Says whether that is the chunk and
+    /// nothing else, as far as that is known without comparing them.
+    pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> bool {
+        let (translated, behind) = (self.translated, self.behind());
         if self.is_direct() {
             let done = self.read(chunk, false, out);
             self.held.extend_from_slice(chunk.get(done..).unwrap_or_default());
@@ -118,6 +120,12 @@ impl Body {
             self.let_go(out);
         }
         self.kept.set(self.held.capacity());
+        behind == 0 && self.behind() == 0 && self.translated == translated
+    }
+
+    /// Bytes that are held back.
+    fn behind(&self) -> usize {
+        self.held.len().saturating_sub(self.sent)
     }
 
     /// Nothing more comes: appends what was held back.

@@ -106,12 +106,13 @@ impl Filter for LinkTranslation {
             self.begin(body);
         }
         stream.out.clear();
-        body.write(&chunk, &mut stream.out);
+        let is_as_it_came = body.write(&chunk, &mut stream.out);
         if end {
             body.end(&mut stream.out);
             self.count(body);
         }
-        if stream.out != chunk {
+        // With nothing held back, the end adds nothing.
+        if !is_as_it_came {
             host::replace_body(which, size, &stream.out);
         }
         Action::Continue

@@ -30,6 +30,7 @@ pub mod head;
 mod html;
 mod kept;
 mod kind;
+mod lanes;
 mod links;
 mod look;
 mod search;

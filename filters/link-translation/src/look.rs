@@ -16,8 +16,8 @@ use origins::url::slash;
 
 use crate::entities;
 use crate::escapes;
+use crate::lanes::{Found, LANES, Lanes};
 use crate::links::Links;
-use crate::search::{HIGHS, ONES};
 
 /// So much of an address may stand at the end of a piece: a scheme, a host and a port of 300 bytes.
 const TAIL_BYTES_MAX: usize = 320;
@@ -60,68 +60,64 @@ pub(crate) fn look(links: &Links, writing: Writing, text: &[u8], from: usize, en
     Seen::Nothing(tag.min(tail(text, from)))
 }
 
-/// High bits where the word has this byte.
-fn same(word: u64, byte: u8) -> u64 {
-    zero(word ^ (ONES * u64::from(byte)))
-}
-
-/// High bits where a byte is zero, exactly.
-fn zero(word: u64) -> u64 {
-    !((((word & !HIGHS) + !HIGHS) | word) | !HIGHS)
-}
+/// So many bytes are looked at before anything is asked about them.
+const STRIDE: usize = 4 * LANES;
 
 /// Whether `counts` holds for a byte that is the second of two slashes, a `&`, a `\`, or the second
 /// letter of `ri`.
 fn any_suspicious<const MARKUP: bool>(text: &[u8], from: usize, counts: impl Fn(usize) -> bool) -> bool {
-    let rest = text.get(from..).unwrap_or_default();
-    let before = from.checked_sub(1).and_then(|before| text.get(before)).copied().unwrap_or_default();
-    let mut words =
-        Words { slash_before: u64::from(slash(before)) << 7, r_before: u64::from(before | 0x20 == b'r') << 7 };
-    let (chunks, tail) = rest.as_chunks::<8>();
-    let any = |start: usize, mut found: u64| {
-        while found != 0 {
-            if counts(start + found.trailing_zeros() as usize / 8) {
+    // Every byte is looked at together with the one before it; the first may have none.
+    let mut at = from.max(1);
+    if from == 0 && text.first().is_some_and(|&first| suspicious::<MARKUP>(b' ', first)) && counts(0) {
+        return true;
+    }
+    let found = |at: usize| {
+        let bytes = |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<LANES>());
+        Some(suspicious_lanes::<MARKUP>(Lanes::of(bytes(at - 1)?), Lanes::of(bytes(at)?)))
+    };
+    let any = |start: usize, mut bits: u16| {
+        while bits != 0 {
+            if counts(start + bits.trailing_zeros() as usize) {
                 return true;
             }
-            found &= found - 1;
+            bits &= bits - 1;
         }
         false
     };
-    for (i, chunk) in chunks.iter().enumerate() {
-        let found = words.suspicious::<MARKUP>(u64::from_le_bytes(*chunk));
-        if found != 0 && any(from + i * 8, found) {
+    while at + STRIDE <= text.len() {
+        let parts = [found(at), found(at + LANES), found(at + 2 * LANES), found(at + 3 * LANES)];
+        let [Some(a), Some(b), Some(c), Some(d)] = parts else { break };
+        if a.or(b).or(c.or(d)).bits() != 0
+            && [a, b, c, d].iter().enumerate().any(|(i, part)| any(at + i * LANES, part.bits()))
+        {
             return true;
         }
+        at += STRIDE;
     }
-    // What fills the last word up is no byte that counts.
-    let mut last = [b' '; 8];
-    last.iter_mut().zip(tail).for_each(|(last, byte)| *last = *byte);
-    any(text.len() - tail.len(), words.suspicious::<MARKUP>(u64::from_le_bytes(last)))
+    let pairs = text.get(at.saturating_sub(1)..).unwrap_or_default().windows(2);
+    pairs
+        .enumerate()
+        .any(|(i, pair)| matches!(pair, &[before, byte] if suspicious::<MARKUP>(before, byte)) && counts(at + i))
 }
 
-/// What the last byte of the word before was.
-struct Words {
-    slash_before: u64,
-    r_before: u64,
+/// The suspicious bytes of sixteen, each told from the one `before` it.
+#[inline]
+fn suspicious_lanes<const MARKUP: bool>(before: Lanes, lanes: Lanes) -> Found {
+    let slashes = |lanes: Lanes| lanes.equal(b'/').or(lanes.equal(b'\\'));
+    let second = slashes(lanes).or(lanes.at_most(0x1f));
+    let found = slashes(before).and(second).or(lanes.equal(b'\\'));
+    if !MARKUP {
+        return found;
+    }
+    let small = |lanes: Lanes| lanes.with_bits(0x20);
+    found.or(lanes.equal(b'&')).or(small(before).equal(b'r').and(small(lanes).equal(b'i')))
 }
 
-impl Words {
-    /// High bits at suspicious bytes.
-    #[inline]
-    fn suspicious<const MARKUP: bool>(&mut self, word: u64) -> u64 {
-        let backslashes = same(word, b'\\');
-        let slashes = same(word, b'/') | backslashes;
-        let controls = zero(word & (ONES * 0xe0));
-        let mut found = ((slashes << 8 | self.slash_before) & (slashes | controls)) | backslashes;
-        self.slash_before = slashes >> 56;
-        if MARKUP {
-            let lower = word | (ONES * 0x20);
-            let r = same(lower, b'r');
-            found |= same(word, b'&') | ((r << 8 | self.r_before) & same(lower, b'i'));
-            self.r_before = r >> 56;
-        }
-        found
-    }
+/// The same of one byte.
+fn suspicious<const MARKUP: bool>(before: u8, byte: u8) -> bool {
+    let after_slash = slash(before) && (slash(byte) || byte < b' ');
+    let markup = MARKUP && (byte == b'&' || (before | 0x20 == b'r' && byte | 0x20 == b'i'));
+    after_slash || byte == b'\\' || markup
 }
 
 /// Whether what begins or goes on at a suspicious byte counts.

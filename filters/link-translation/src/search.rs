@@ -1,55 +1,51 @@
-//! Finding one of a few bytes, eight at a time.
+//! Finding one of a few bytes, sixteen at a time.
 //!
-//! In the sandbox a loop over single bytes costs a nanosecond a turn and there are no vector
-//! instructions unless a build asks for them; 64-bit words are there always. It refuses to allocate.
+//! It refuses to allocate.
 
-pub(crate) const ONES: u64 = 0x0101_0101_0101_0101;
-pub(crate) const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// High bits where the word has this byte. Above a true one there may be false ones.
-fn same(word: u64, byte: u8) -> u64 {
-    let zero = word ^ (ONES * u64::from(byte));
-    zero.wrapping_sub(ONES) & !zero & HIGHS
-}
+use crate::lanes::{Found, LANES, Lanes};
 
 /// The first of these bytes at or behind `from`.
 #[inline]
 pub(crate) fn find<const N: usize>(text: &[u8], from: usize, bytes: [u8; N]) -> Option<usize> {
-    let rest = text.get(from..)?;
-    let (words, tail) = rest.as_chunks::<8>();
-    for (i, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = bytes.iter().fold(0, |found, &byte| found | same(word, byte));
-        if found != 0 {
-            return Some(from + i * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let before = rest.len() - tail.len();
-    tail.iter().position(|byte| bytes.contains(byte)).map(|at| from + before + at)
+    let [first, others @ ..] = bytes.as_slice() else { return None };
+    let any = |lanes: Lanes| others.iter().fold(lanes.equal(*first), |any, byte| any.or(lanes.equal(*byte)));
+    find_lane(text, from, any, |byte| bytes.contains(&byte))
 }
 
 /// The end of a tag's or attribute's name at or behind `from`: a space, a line end, `/`, `>` or `=`.
 /// (`=` ends no tag's name, but nobody writes it in one but to be difficult, see the caller.)
+#[inline]
 pub(crate) fn name_end(text: &[u8], from: usize) -> Option<usize> {
     let ends = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | 0x0c | b'\r' | b'/' | b'>' | b'=');
+    let perhaps = |lanes: Lanes| lanes.at_most(b' ').or(lanes.equal(b'/')).or(lanes.equal(b'>')).or(lanes.equal(b'='));
     let mut at = from;
-    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        // High bits where a byte is 0x20 or less; no byte carries into the next one.
-        let small = !(((word & !HIGHS) + ONES * (0x7f - 0x20)) | word) & HIGHS;
-        let found = small | same(word, b'/') | same(word, b'>') | same(word, b'=');
-        if found == 0 {
-            at += 8;
-            continue;
-        }
-        at += found.trailing_zeros() as usize / 8;
+    loop {
+        at = find_lane(text, at, perhaps, ends)?;
         // Other control characters are part of a name.
         if text.get(at).is_some_and(|&byte| ends(byte)) {
             return Some(at);
         }
         at += 1;
     }
-    text.get(at..)?.iter().position(|&byte| ends(byte)).map(|length| at + length)
+}
+
+/// The first byte at or behind `from` that `any` finds among sixteen, or `is` among fewer.
+#[inline]
+pub(crate) fn find_lane(
+    text: &[u8],
+    from: usize,
+    any: impl Fn(Lanes) -> Found,
+    is: impl Fn(u8) -> bool,
+) -> Option<usize> {
+    let mut at = from;
+    while let Some(bytes) = text.get(at..).and_then(|rest| rest.first_chunk::<LANES>()) {
+        let bits = any(Lanes::of(bytes)).bits();
+        if bits != 0 {
+            return Some(at + bits.trailing_zeros() as usize);
+        }
+        at += LANES;
+    }
+    text.get(at..)?.iter().position(|&byte| is(byte)).map(|length| at + length)
 }
 
 /// Where `needle` begins at or behind `from`.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-use super::codec::limit_accept_encoding;
+use super::codec::{Levels, limit_accept_encoding};
 use super::flow::{Flow, Step};
 use super::host::{Host, Running};
 use super::plugin::{BodyMode, HeaderBytes, Plugin};
@@ -33,13 +33,20 @@ use member::{grpc_code, percent_encoded};
 #[derive(Default)]
 pub struct Chain {
     filters: Vec<Arc<Plugin>>,
+    levels: Levels,
 }
 
 impl Chain {
     /// A chain of `filters`.
     #[must_use]
     pub fn new(filters: Vec<Arc<Plugin>>) -> Self {
-        Self { filters }
+        Self { filters, levels: Levels::default() }
+    }
+
+    /// How hard bodies are compressed behind the filters.
+    #[must_use]
+    pub fn with_levels(self, levels: Levels) -> Self {
+        Self { levels, ..self }
     }
 
     /// Whether requests pass untouched.
@@ -102,6 +109,7 @@ pub struct Passage {
     pub(super) shared: Shared,
     /// Together with the state of each filter for this request.
     pub(super) filters: Vec<Member>,
+    pub(super) levels: Levels,
 }
 
 /// How a request leaves its filters.
@@ -134,7 +142,7 @@ impl Passage {
         }
         let mut data = data;
         data.slots.resize_with(filters.len(), Default::default);
-        Ok(Rc::new(Self { shared: Shared::new(data), filters }))
+        Ok(Rc::new(Self { shared: Shared::new(data), filters, levels: chain.levels }))
     }
 
     /// Passes the request's head, and as much of its body as the filters want to see first.

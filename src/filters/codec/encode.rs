@@ -30,11 +30,11 @@ const WINDOW_LOG: u32 = 19;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Levels {
     /// gzip and deflate, 1 to 9.
-    pub deflate: u32,
+    pub deflate: u8,
     /// br, 0 to 11.
-    pub brotli: u32,
+    pub brotli: u8,
     /// zstd, 1 to 19.
-    pub zstd: i32,
+    pub zstd: u8,
 }
 
 impl Default for Levels {
@@ -182,19 +182,19 @@ enum Engine {
 
 impl Engine {
     fn new(coding: Coding, levels: Levels) -> Option<Self> {
-        let deflate = Compression::new(levels.deflate.min(9));
+        let deflate = Compression::new(u32::from(levels.deflate).min(9));
         Some(match coding {
             Coding::Gzip => Self::Deflate(Compress::new_gzip(deflate, 15)),
             Coding::Deflate => Self::Deflate(Compress::new(deflate, true)),
             Coding::Brotli => {
                 let mut state = BrotliEncoderStateStruct::new(StandardAlloc::default());
-                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, levels.brotli);
+                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, levels.brotli.into());
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, WINDOW_LOG);
                 Self::Brotli(Box::new(state))
             }
             Coding::Zstd => {
                 let mut context = CCtx::try_create()?;
-                context.set_parameter(CParameter::CompressionLevel(levels.zstd)).ok()?;
+                context.set_parameter(CParameter::CompressionLevel(levels.zstd.into())).ok()?;
                 context.set_parameter(CParameter::WindowLog(WINDOW_LOG)).ok()?;
                 Self::Zstd(context)
             }

@@ -17,6 +17,7 @@ pub(super) struct Coded {
     /// The length before it was taken off.
     length: Option<HeaderValue>,
     codings: Vec<Coding>,
+    levels: Levels,
     /// Made at the first byte: most bodies whose coding is taken off turn out to concern no filter.
     encoder: Option<Encoder>,
 }
@@ -25,7 +26,7 @@ impl Coded {
     fn encoder(&mut self) -> std::result::Result<&mut Encoder, EncodeError> {
         let encoder = match self.encoder.take() {
             Some(encoder) => encoder,
-            None => Encoder::new(&self.codings, Levels::default())?,
+            None => Encoder::new(&self.codings, self.levels)?,
         };
         Ok(self.encoder.insert(encoder))
     }
@@ -130,7 +131,7 @@ pub(super) fn take_coding(passage: &Passage, way: Way, codings: &[Coding]) -> Op
         headers.remove(header::CONTENT_ENCODING);
         (names, headers.remove(header::CONTENT_LENGTH))
     })?;
-    Some(Coded { names, length, codings: codings.to_vec(), encoder: None })
+    Some(Coded { names, length, codings: codings.to_vec(), levels: passage.levels, encoder: None })
 }
 
 /// A response whose bytes are not the backend's any more does not say what theirs were (RFC 9110, 8.8.1).

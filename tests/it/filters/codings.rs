@@ -235,3 +235,24 @@ async fn empty_and_bodiless_answers_keep_their_coding() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_compressed_as_hard_as_the_edge_says() {
+    let guest = Guest::of("response_body", r#"(if (local.get $b) (then (call $set_buffer_bytes #1 #-1 #0 @"!")))"#);
+    let backend = coded_echo().await;
+    let text: String = (0..4000_u64).map(|i| format!("{} {:x}\n", i % 71, i * i * 2_654_435)).collect();
+    let mut sizes = Vec::new();
+    for level in [1, 9] {
+        let chain = one_with(&guest, decoded).edge(|edge| {
+            (edge.compression.gzip, edge.compression.brotli, edge.compression.zstd) = (level, level, level);
+        });
+        let lab = chain.start(&backend).await;
+        for coding in ["gzip", "br", "zstd"] {
+            let ask = post(encode(coding, text.as_bytes())).field("content-encoding", coding);
+            let answer = lab.ask(ALL[0], &ask.field("accept-encoding", coding)).await;
+            assert_eq!(decode(coding, &answer.body), format!("{text}!").as_bytes(), "{coding} {level}");
+            sizes.push(answer.body.len());
+        }
+    }
+    assert!((0..3).all(|coding| sizes[3 + coding] < sizes[coding]), "{sizes:?}");
+}

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lockgate::config::{FilterSettings, ModuleSource, Upstream};
+use lockgate::config::{EdgeConfig, FilterSettings, ModuleSource, Upstream};
 
 use super::guest::Guest;
 use crate::backend::Backend;
@@ -108,6 +108,12 @@ impl Chain {
         let mut settings = settings_of(path);
         set(&mut settings);
         self.filters.push((name.to_owned(), settings));
+        self
+    }
+
+    /// What else the edge is told.
+    pub fn edge(mut self, set: impl FnOnce(&mut EdgeConfig)) -> Self {
+        self.plan = self.plan.set(set);
         self
     }
 

@@ -134,7 +134,9 @@ fn holds(maps: &Rc<Maps>, kind: Kind, planted: &Planted, file: &Path) -> bool {
         let chunks = planted.body.chunks(size);
         let mut body = Body::new(maps, maps.table.app(b"corpus"), kind);
         let mut out = Vec::with_capacity(length);
-        chunks.for_each(|chunk| body.write(chunk, &mut out));
+        for chunk in chunks {
+            body.write(chunk, &mut out);
+        }
         body.end(&mut out);
         let is_right = out == planted.expected;
         if !is_right {

@@ -39,16 +39,30 @@ const ELEMENTS: Names = Names::new(&[
 impl Html {
     pub(super) fn tag(&mut self, text: &[u8], at: usize, is_end: bool, edits: &mut Edits) -> Next {
         self.tag.begin(is_end);
-        self.in_tag(text, at, edits)
+        match self.tag.read_plain(text.get(at..).unwrap_or_default()) {
+            Some(length) => self.whole_tag(text, at, length, edits),
+            None => {
+                self.tag.begin(is_end);
+                self.in_tag(text, at, edits)
+            }
+        }
     }
 
-    /// Reads on in a tag that begins here; what is behind it is data until its name says otherwise.
+    /// Reads on in a tag that begins here.
     pub(super) fn in_tag(&mut self, text: &[u8], at: usize, edits: &mut Edits) -> Next {
         let rest = text.get(at..).unwrap_or_default();
-        let Some(length) = self.tag.advance(rest) else {
-            self.state = State::Tag;
-            return Next::Wait(at);
-        };
+        match self.tag.advance(rest) {
+            Some(length) => self.whole_tag(text, at, length, edits),
+            None => {
+                self.state = State::Tag;
+                Next::Wait(at)
+            }
+        }
+    }
+
+    /// A tag of this length; what is behind it is data until its name says otherwise.
+    fn whole_tag(&mut self, text: &[u8], at: usize, length: usize, edits: &mut Edits) -> Next {
+        let rest = text.get(at..).unwrap_or_default();
         let next = Next::At(at + length);
         if self.tag.is_end && !self.namespace.is_island() {
             self.in_style = false;

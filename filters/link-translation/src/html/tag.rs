@@ -85,6 +85,28 @@ impl Tag {
         self.start = 0;
     }
 
+    /// Reads a whole tag that is written as nearly all are: `<name a="b" c="d">`, one space before each
+    /// attribute. Of any other it says nothing, and [`Self::advance`] reads it.
+    pub(crate) fn read_plain(&mut self, text: &[u8]) -> Option<usize> {
+        let mut at = name_end(text, self.start)?;
+        self.name.end = at;
+        loop {
+            match text.get(at)? {
+                b'>' if at > self.start => return Some(at + 1),
+                b' ' => {}
+                _ => return None,
+            }
+            let start = at + 1;
+            let end = name_end(text, start).filter(|&end| end > start)?;
+            if text.get(end..end + 2)? != b"=\"" {
+                return None;
+            }
+            let close = find(text, end + 2, *b"\"")?;
+            self.attributes.push(Attribute { name: start..end, value: end + 2..close, quote: Some(b'"') });
+            at = close + 1;
+        }
+    }
+
     /// Reads on in the tag's bytes, all of them from its `<`. Gives its length when it ends.
     pub(crate) fn advance(&mut self, text: &[u8]) -> Option<usize> {
         loop {
