@@ -46,7 +46,9 @@ pub enum Body {
 
 /// The body of an HTTP/1.1 message.
 pub struct H1Body {
-    conn: Shared,
+    /// Until its last byte was read. From then on the connection may be another exchange's, and this
+    /// body has no business with it, however late it is asked again.
+    conn: Option<Shared>,
     length: Option<u64>,
     /// Called when the body has been read or is dropped: a backend connection goes back to its
     /// pool, or is closed.
@@ -61,7 +63,7 @@ impl H1Body {
     #[must_use]
     pub fn new(conn: Shared, framing: Framing) -> Self {
         let length = if let Framing::Length(length) = framing { Some(length) } else { None };
-        Self { conn, length, on_end: None }
+        Self { conn: Some(conn), length, on_end: None }
     }
 
     /// The same body, with something to do at its end.
@@ -72,7 +74,8 @@ impl H1Body {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        let polled = self.conn.borrow_mut().poll_body(cx);
+        let Some(conn) = &self.conn else { return Poll::Ready(None) };
+        let polled = conn.borrow_mut().poll_body(cx);
         // As soon as the last byte is out the connection is free for the next request.
         if polled.is_ready() && self.is_read() {
             self.end();
@@ -82,12 +85,12 @@ impl H1Body {
 
     /// Nothing of it is left to read.
     fn is_read(&self) -> bool {
-        matches!(self.conn.borrow().inbound, Inbound::Done)
+        self.conn.as_ref().is_none_or(|conn| matches!(conn.borrow().inbound, Inbound::Done))
     }
 
     fn end(&mut self) {
-        if let Some(on_end) = self.on_end.take() {
-            on_end(&self.conn);
+        if let (Some(conn), Some(on_end)) = (self.conn.take(), self.on_end.take()) {
+            on_end(&conn);
         }
     }
 }
@@ -156,5 +159,54 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.length().map_or_else(http_body::SizeHint::default, http_body::SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::error::Side;
+    use crate::http::h1::Conn;
+    use crate::tls::Stream;
+
+    /// A body that waits for its last piece to be taken may be asked again when its connection is in use for another.
+    #[tokio::test]
+    async fn a_body_that_was_read_leaves_the_next_one_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let conn = Rc::new(RefCell::new(Conn::new(Stream::Plain(socket), Side::Backend)));
+        peer.write_all(b"firstnext").await.unwrap();
+        let expect = |length| {
+            conn.borrow_mut().expect_body(Framing::Length(length));
+            H1Body::new(conn.clone(), Framing::Length(length))
+        };
+        let all = async |body: &mut Body| {
+            let mut bytes = Vec::new();
+            while let Some(frame) = std::future::poll_fn(|cx| body.poll_frame(cx)).await {
+                bytes.extend_from_slice(frame.unwrap().data_ref().unwrap());
+            }
+            bytes
+        };
+        let given_back = Rc::new(RefCell::new(false));
+        let seen = given_back.clone();
+        let mut first = Body::H1(expect(5).on_end(Box::new(move |_| *seen.borrow_mut() = true)));
+        assert!(!first.is_empty());
+        let mut bytes = Vec::new();
+        while bytes.len() < 5 {
+            let frame = std::future::poll_fn(|cx| first.poll_frame(cx)).await.unwrap().unwrap();
+            bytes.extend_from_slice(frame.data_ref().unwrap());
+        }
+        assert!(bytes == b"first" && *given_back.borrow());
+        let mut next = Body::H1(expect(4));
+        assert!(first.is_empty(), "it is not what the connection is busy with");
+        assert!(all(&mut first).await.is_empty());
+        assert_eq!(all(&mut next).await, b"next");
     }
 }

@@ -230,3 +230,40 @@ async fn an_answer_before_the_body_is_read_leaves_no_request_behind() {
         assert_eq!(smuggled.load(Ordering::SeqCst), 0, "F25 {group}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f30_many_large_answers_at_once_keep_to_their_requests() {
+    const LENGTH: usize = 1 << 20;
+    const PIECE: usize = 1 << 13;
+    const ROUNDS: usize = 2;
+    // Each client is sent its own letter. Connections change hands while answers still wait for a window.
+    let backend = Backend::serve(|mut conn, _| async move {
+        while let Some(request) = conn.request().await {
+            let letter = request.head.as_bytes()["GET /".len()];
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes()).await;
+            conn.send(&vec![letter; LENGTH]).await;
+        }
+    })
+    .await;
+    for group in ["default", "local"] {
+        let world = world_of(&backend, group).await;
+        let http = world.http;
+        let clients = (b'0'..b'p').map(|letter| {
+            tokio::spawn(async move {
+                let mut client = h1(http).await;
+                for _ in 0..ROUNDS {
+                    client.send(&format!("GET /{} HTTP/1.1\r\nHost: shop.test\r\n\r\n", char::from(letter))).await;
+                    within("a head", client.head()).await.expect("it is not cut");
+                    // Small reads: the client is the slowest, and the link's windows are always full.
+                    for _ in 0..LENGTH / PIECE {
+                        let piece = within("a piece", client.bytes(PIECE)).await.expect("it is not cut");
+                        assert!(piece.iter().all(|&byte| byte == letter), "another's bytes");
+                    }
+                }
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await.unwrap();
+        }
+    }
+}
