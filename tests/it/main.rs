@@ -39,3 +39,6 @@ mod streaming;
 mod translation;
 mod upgrade;
 mod websocket;
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
