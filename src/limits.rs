@@ -129,3 +129,23 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 /// Streams a connector accepts on one link. The edge's own `streams_per_link` is what bounds
 /// them; this is its largest setting, and what a hostile edge could open.
 pub const LINK_STREAMS: u32 = 65_536;
+
+/// What frames that bring nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones, empty DATA,
+/// heads that are never answered) may cost one HTTP/2 connection before it ends with
+/// ENHANCE_YOUR_CALM. Answers fill it again, and so does time.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameBudget {
+    /// Frames at once, and the most that is ever left.
+    pub burst: u32,
+    /// What comes back in a second.
+    pub per_second: u32,
+    /// What a stream costs that is reset, by either end.
+    pub reset: u32,
+    /// What a response head, or DATA worth the name, brings back.
+    pub answer: u32,
+}
+
+/// A client's connection. 1,024 / 4 = 256 resets at once: twice `streams_per_connection`, a page
+/// left while all of it loads. An answer brings 4: a reader that gives credit back for every
+/// frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
+pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, answer: 4 };

@@ -1,7 +1,7 @@
 //! generic/1–5: what every endpoint accepts.
 
 use super::Verdict::{Answer, Closed, Data, Pong, SettingsAck, SettingsFirst};
-use super::{Case, GET, Step, case, coded, data, get, hold, ping, post, raw, steps};
+use super::{Case, GET, Step, case, coded, data, get, ping, post, raw, steps};
 use crate::frames::{
     CANCEL, CONTINUATION, ENABLE_PUSH, END_HEADERS, END_STREAM, GOAWAY, HEADER_TABLE_SIZE, HEADERS,
     INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, PADDED, PREFACE, PRIORITY,
@@ -17,10 +17,13 @@ pub(super) fn priority(stream: u32, depends_on: u32, weight: u8) -> Vec<u8> {
 
 const EXCLUSIVE: u32 = 1 << 31;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_generic_1_and_2_connections_and_streams() {
+pub(super) fn cases() -> Vec<Case> {
+    [connections_and_streams(), frames(), messages(), representations()].concat()
+}
+
+fn connections_and_streams() -> Vec<Case> {
     let none = settings(&[(INITIAL_WINDOW_SIZE, 0)]);
-    hold(vec![
+    vec![
         raw("generic/1/1", "a client preface", &[PREFACE, &settings(&[])].concat(), SettingsFirst),
         case("generic/2/1", "PRIORITY on an idle stream", [priority(1, 0, 255), ping(PAYLOAD)], Pong(*PAYLOAD)),
         case(
@@ -47,13 +50,11 @@ async fn rfc9113_generic_1_and_2_connections_and_streams() {
             vec![Step::Send(get()), Step::Answered, Step::Send([priority(1, 0, 255), ping(PAYLOAD)].concat())],
             Pong(*PAYLOAD),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_generic_3_frames() {
-    hold([data_and_headers(), priorities(), others()].into_iter().flatten().collect()).await;
+fn frames() -> Vec<Case> {
+    [data_and_headers(), priorities(), others()].concat()
 }
 
 fn data_and_headers() -> Vec<Case> {
@@ -114,10 +115,9 @@ fn others() -> Vec<Case> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_generic_4_messages() {
+fn messages() -> Vec<Case> {
     let head = GET.map(|field| if field.0 == ":method" { (":method", "HEAD") } else { field });
-    hold(vec![
+    vec![
         case("generic/4/1", "GET", [get()], Answer),
         case("generic/4/2", "HEAD", [headers(1, &head, END_STREAM)], Answer),
         case("generic/4/3", "POST", [post(&[]), data(END_STREAM, b"test")], Answer),
@@ -127,12 +127,10 @@ async fn rfc9113_generic_4_messages() {
             [post(&[("trailer", "x-test")]), data(0, b"test"), headers(1, &[("x-test", "ok")], END_STREAM)],
             Answer,
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc7541_generic_5_representations() {
+fn representations() -> Vec<Case> {
     // `user-agent` is entry 58 of the static table; the Huffman codes are those of `x-test` and `h2spec`.
     const PLAIN_NAME: &[u8] = b"\x06x-test";
     const PLAIN_VALUE: &[u8] = b"\x06h2spec";
@@ -156,6 +154,5 @@ async fn rfc7541_generic_5_representations() {
         ("generic/5/14", "a table size update", b"\x20", &[]),
         ("generic/5/15", "two table size updates, 0 and 4096", b"\x20\x3f\xe1\x1f", &[]),
     ];
-    hold(rows.map(|(number, what, before, after)| case(number, what, [coded(before, &after.concat())], Answer)).into())
-        .await;
+    rows.map(|(number, what, before, after)| case(number, what, [coded(before, &after.concat())], Answer)).into()
 }

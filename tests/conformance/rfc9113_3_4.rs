@@ -2,7 +2,7 @@
 
 use super::Verdict::{Answer, Closed, Connection, Pong, SettingsFirst, Stream};
 use super::generic::priority;
-use super::{GET, bulk, case, data, hold, ping, post, raw};
+use super::{Case, GET, bulk, case, data, ping, post, raw};
 use crate::frames::{
     COMPRESSION_ERROR, CONTINUATION, END_HEADERS, END_STREAM, FRAME_SIZE_ERROR, HEADERS, PING, PREFACE, PROTOCOL_ERROR,
     block, frame, headers, settings,
@@ -11,22 +11,23 @@ use crate::frames::{
 /// The longest payload that needs no leave (RFC 9113, 4.2).
 const FRAME_BYTES: usize = 1 << 14;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_3_4_prefaces() {
-    hold(vec![
-        raw("http2/3.5/1", "a client preface", &[PREFACE, &settings(&[])].concat(), SettingsFirst),
-        raw("http2/3.5/2", "no preface", b"INVALID CONNECTION PREFACE\r\n\r\n", Closed),
-    ])
-    .await;
+pub(super) fn cases() -> Vec<Case> {
+    [prefaces(), format_and_size(), whole_blocks()].concat()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_4_1_and_4_2_format_and_size() {
+fn prefaces() -> Vec<Case> {
+    vec![
+        raw("http2/3.5/1", "a client preface", &[PREFACE, &settings(&[])].concat(), SettingsFirst),
+        raw("http2/3.5/2", "no preface", b"INVALID CONNECTION PREFACE\r\n\r\n", Closed),
+    ]
+}
+
+fn format_and_size() -> Vec<Case> {
     const UNKNOWN: u8 = 0x16;
     const RESERVED: u32 = 1 << 31;
     let zeros = [0; 8];
     let large: Vec<u8> = [block(&GET)].into_iter().chain((0..5).map(bulk)).flatten().collect();
-    hold(vec![
+    vec![
         case("http2/4.1/1", "an unknown type", [frame(UNKNOWN, 0, 0, &zeros), ping(&zeros)], Pong(zeros)),
         case("http2/4.1/2", "undefined flags", [frame(PING, 0x16, 0, &zeros)], Pong(zeros)),
         case("http2/4.1/3", "the reserved bit", [frame(PING, 0x16, RESERVED, &zeros)], Pong(zeros)),
@@ -43,15 +44,13 @@ async fn rfc9113_4_1_and_4_2_format_and_size() {
             [frame(HEADERS, END_STREAM | END_HEADERS, 1, &large)],
             Connection(&[FRAME_SIZE_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_4_3_blocks_are_whole() {
+fn whole_blocks() -> Vec<Case> {
     let begun = || frame(HEADERS, 0, 1, &block(&GET));
     let rest = || frame(CONTINUATION, END_HEADERS, 1, &bulk(0));
-    hold(vec![
+    vec![
         case(
             "http2/4.3/1",
             "a block that is cut",
@@ -70,6 +69,5 @@ async fn rfc9113_4_3_blocks_are_whole() {
             [begun(), headers(3, &GET, END_STREAM), rest()],
             Connection(&[PROTOCOL_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }

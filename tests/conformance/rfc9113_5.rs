@@ -2,7 +2,7 @@
 
 use super::Verdict::{Closed, Connection, GoAway, Pong, Stream};
 use super::generic::priority;
-use super::{Case, GET, Opening, Step, bulk, case, data, get, hold, ping, steps};
+use super::{Case, GET, Opening, Step, bulk, case, data, get, ping, steps};
 use crate::frames::{
     CANCEL, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PING, PROTOCOL_ERROR, REFUSED_STREAM,
     STREAM_CLOSED, WITH_PRIORITY, block, credit, frame, headers, reset, settings,
@@ -12,9 +12,12 @@ fn continued(payload: &[u8]) -> Vec<u8> {
     frame(CONTINUATION, END_HEADERS, 1, payload)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_5_1_states() {
-    hold([idle(), half_closed(), closed_by_reset(), closed_by_end()].into_iter().flatten().collect()).await;
+pub(super) fn cases() -> Vec<Case> {
+    [states(), identifiers_and_concurrency(), dependencies(), errors_and_extensions()].concat()
+}
+
+fn states() -> Vec<Case> {
+    [idle(), half_closed(), closed_by_reset(), closed_by_end()].concat()
 }
 
 fn idle() -> Vec<Case> {
@@ -70,12 +73,11 @@ fn closed_by_end() -> Vec<Case> {
     ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_5_1_1_and_5_1_2_identifiers_and_concurrency() {
+fn identifiers_and_concurrency() -> Vec<Case> {
     let whole = |stream| headers(stream, &GET, END_STREAM);
     // The edge takes `limits.streams_per_connection` = 128 streams; none ends while there is no window.
     let many: Vec<u8> = (0..=128).flat_map(|index| whole(index * 2 + 1)).collect();
-    hold(vec![
+    vec![
         case("http2/5.1.1/1", "an even identifier", [whole(2)], Connection(&[PROTOCOL_ERROR])),
         case("http2/5.1.1/2", "a smaller identifier", [whole(5), whole(3)], Connection(&[PROTOCOL_ERROR])),
         case(
@@ -84,14 +86,12 @@ async fn rfc9113_5_1_1_and_5_1_2_identifiers_and_concurrency() {
             [settings(&[(INITIAL_WINDOW_SIZE, 0)]), many],
             Stream(&[PROTOCOL_ERROR, REFUSED_STREAM]),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc7540_5_3_1_dependencies() {
+fn dependencies() -> Vec<Case> {
     let own = [&[0, 0, 0, 1, 255][..], &block(&GET)].concat();
-    hold(vec![
+    vec![
         case(
             "http2/5.3.1/1",
             "HEADERS that depend on themselves",
@@ -99,16 +99,14 @@ async fn rfc7540_5_3_1_dependencies() {
             Stream(&[PROTOCOL_ERROR]),
         ),
         case("http2/5.3.1/2", "PRIORITY that depends on itself", [priority(1, 1, 255)], Stream(&[PROTOCOL_ERROR])),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_5_4_and_5_5_errors_and_extensions() {
+fn errors_and_extensions() -> Vec<Case> {
     const UNKNOWN: u8 = 0x16;
     let zeros = [0; 8];
     let bad = || vec![Step::Send(frame(PING, 0, 3, &zeros))];
-    hold(vec![
+    vec![
         steps("http2/5.4.1/1", "PING of a stream, for the end of the connection", bad(), Closed),
         Case {
             number: "http2/5.4.1/2",
@@ -124,6 +122,5 @@ async fn rfc9113_5_4_and_5_5_errors_and_extensions() {
             [frame(HEADERS, END_STREAM, 1, &block(&GET)), frame(UNKNOWN, 0, 0, &zeros)],
             Connection(&[PROTOCOL_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }

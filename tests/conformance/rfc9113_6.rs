@@ -2,7 +2,7 @@
 
 use super::Verdict::{Answer, Closed, Connection, Pong, SettingsAck, Stream};
 use super::generic::priority;
-use super::{Case, GET, POST, bulk, case, data, get, hold, ping, post, steps};
+use super::{Case, GET, POST, bulk, case, data, get, ping, post, steps};
 use crate::frames::{
     ACK, CANCEL, CONTINUATION, DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR,
     GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, PADDED, PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS,
@@ -12,14 +12,17 @@ use crate::frames::{
 const NOT_ALLOWED: super::Verdict = Connection(&[PROTOCOL_ERROR]);
 const WRONG_SIZE: super::Verdict = Connection(&[FRAME_SIZE_ERROR]);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_1_to_6_4_streams() {
+pub(super) fn cases() -> Vec<Case> {
+    [streams(), all_settings(), connections(), continuation()].concat()
+}
+
+fn streams() -> Vec<Case> {
     let fields = block(&GET);
     let begun = || frame(HEADERS, 0, 1, &block(&GET));
     let rest = || frame(CONTINUATION, END_HEADERS, 1, &bulk(0));
     // One byte more than is left for it.
     let overlong = [&[u8::try_from(fields.len() + 2).unwrap()][..], &fields].concat();
-    hold(vec![
+    vec![
         case("http2/6.1/1", "DATA of stream 0", [frame(DATA, END_STREAM, 0, b"test")], NOT_ALLOWED),
         case(
             "http2/6.1/2",
@@ -62,12 +65,10 @@ async fn rfc9113_6_1_to_6_4_streams() {
             [get(), frame(RST_STREAM, 0, 1, b"\0\0\0")],
             Stream(&[FRAME_SIZE_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_5_settings() {
+fn all_settings() -> Vec<Case> {
     let set = |name, value| settings(&[(name, value)]);
     let short = |flags, stream, payload: &[u8]| frame(SETTINGS, flags, stream, payload);
     let mut cases = vec![
@@ -92,15 +93,14 @@ async fn rfc9113_6_5_settings() {
         super::Verdict::Data(Some(1)),
     ));
     cases.push(case("http2/6.5.3/2", "SETTINGS are acknowledged", [set(ENABLE_PUSH, 0)], SettingsAck));
-    hold(cases).await;
+    cases
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_7_6_8_and_7_connections() {
+fn connections() -> Vec<Case> {
     const UNKNOWN: u32 = 0xff;
     let payload = *b"h2spec\0\0";
     let away = [&[0; 4][..], &UNKNOWN.to_be_bytes()].concat();
-    hold(vec![
+    vec![
         case("http2/6.7/1", "PING", [ping(&payload)], Pong(payload)),
         case(
             "http2/6.7/2",
@@ -115,12 +115,10 @@ async fn rfc9113_6_7_6_8_and_7_connections() {
         case("http2/7/2", "RST_STREAM with an unknown code", [post(&[]), reset(1, UNKNOWN), ping(&payload)], {
             Pong(payload)
         }),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_10_continuation() {
+fn continuation() -> Vec<Case> {
     let begun = |fields| frame(HEADERS, END_STREAM, 1, &block(fields));
     let open = |fields| frame(HEADERS, 0, 1, &block(fields));
     let more = |stream, flags| frame(CONTINUATION, flags, stream, &bulk(0));
@@ -147,5 +145,5 @@ async fn rfc9113_6_10_continuation() {
             NOT_ALLOWED,
         ),
     ];
-    hold(cases).await;
+    cases
 }

@@ -1,7 +1,7 @@
 //! http2/6.9: flow control (RFC 9113, 6.9, 6.9.1, 6.9.2).
 
 use super::Verdict::{Connection, Data, GoAway, Reset, Stream};
-use super::{Step, case, get, hold, post, steps};
+use super::{Case, Step, case, get, post, steps};
 use crate::frames::{
     FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, INITIAL_WINDOW_SIZE, PROTOCOL_ERROR, WINDOW_UPDATE, credit, frame, settings,
 };
@@ -13,10 +13,13 @@ pub(super) fn limited(pairs: &[(u16, u32)]) -> Vec<Step> {
     vec![Step::Send(settings(pairs)), Step::Settled, Step::Send(get())]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_9_window_update() {
+pub(super) fn cases() -> Vec<Case> {
+    [window_updates(), initial_windows()].concat()
+}
+
+fn window_updates() -> Vec<Case> {
     let open = || post(&[]);
-    hold(vec![
+    vec![
         case("http2/6.9/1", "an increment of 0", [credit(0, 0)], Connection(&[PROTOCOL_ERROR])),
         case("http2/6.9/2", "an increment of 0 on a stream", [open(), credit(1, 0)], Stream(&[PROTOCOL_ERROR])),
         case(
@@ -38,14 +41,12 @@ async fn rfc9113_6_9_window_update() {
             [open(), credit(1, MOST), credit(1, MOST)],
             Reset(FLOW_CONTROL_ERROR),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_6_9_2_initial_windows() {
+fn initial_windows() -> Vec<Case> {
     let window = |size| Step::Send(settings(&[(INITIAL_WINDOW_SIZE, size)]));
-    hold(vec![
+    vec![
         steps(
             "http2/6.9.2/1",
             "the initial window grows after HEADERS",
@@ -67,6 +68,5 @@ async fn rfc9113_6_9_2_initial_windows() {
             [settings(&[(INITIAL_WINDOW_SIZE, 1 << 31)])],
             Connection(&[FLOW_CONTROL_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }

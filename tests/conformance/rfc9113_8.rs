@@ -2,7 +2,7 @@
 //! proxy refuses.
 
 use super::Verdict::{Connection, Stream};
-use super::{Field, GET, case, data, hold, post, with};
+use super::{Case, Field, GET, case, data, post, with};
 use crate::frames::{END_HEADERS, END_STREAM, PROTOCOL_ERROR, PUSH_PROMISE, block, frame, headers};
 
 const MALFORMED: super::Verdict = Stream(&[PROTOCOL_ERROR]);
@@ -11,14 +11,17 @@ fn without(name: &str) -> Vec<Field> {
     GET.into_iter().filter(|field| field.0 != name).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_8_1_and_8_2_messages_and_fields() {
+pub(super) fn cases() -> Vec<Case> {
+    [messages_and_fields(), pseudo_fields()].concat()
+}
+
+fn messages_and_fields() -> Vec<Case> {
     let request = |fields: &[Field]| headers(1, fields, END_STREAM);
     let trailers = |fields: &[Field]| headers(1, fields, 0);
     let promise = [&3u32.to_be_bytes()[..], &block(&GET)].concat();
     let te = [("trailers", "test"), ("te", "trailers, deflate")];
     let one = || post(&[("content-length", "1")]);
-    hold(vec![
+    vec![
         case(
             "http2/8.1/1",
             "a second HEADERS without END_STREAM",
@@ -55,15 +58,13 @@ async fn rfc9113_8_1_and_8_2_messages_and_fields() {
             [frame(PUSH_PROMISE, END_HEADERS, 1, &promise)],
             Connection(&[PROTOCOL_ERROR]),
         ),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rfc9113_8_3_1_pseudo_fields_of_a_request() {
+fn pseudo_fields() -> Vec<Case> {
     let request = |fields: &[Field]| headers(1, fields, END_STREAM);
     let empty = GET.map(|field| if field.0 == ":path" { (":path", "") } else { field });
-    hold(vec![
+    vec![
         case("http2/8.1.2.3/1", "an empty :path", [request(&empty)], MALFORMED),
         case("http2/8.1.2.3/2", "no :method", [request(&without(":method"))], MALFORMED),
         case("http2/8.1.2.3/3", "no :scheme", [request(&without(":scheme"))], MALFORMED),
@@ -71,6 +72,5 @@ async fn rfc9113_8_3_1_pseudo_fields_of_a_request() {
         case("http2/8.1.2.3/5", ":method twice", [with(&[(":method", "GET")])], MALFORMED),
         case("http2/8.1.2.3/6", ":scheme twice", [with(&[(":scheme", "https")])], MALFORMED),
         case("http2/8.1.2.3/7", ":path twice", [with(&[(":path", "/")])], MALFORMED),
-    ])
-    .await;
+    ]
 }
