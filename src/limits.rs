@@ -139,8 +139,10 @@ pub struct FrameBudget {
     pub burst: u32,
     /// What comes back in a second.
     pub per_second: u32,
-    /// What a stream costs that is reset, by either end.
+    /// What a stream costs that the peer resets.
     pub reset: u32,
+    /// What a stream costs that we reset, since the peer may have seen to it (CVE-2025-8671).
+    pub provoked: u32,
     /// What a response head, or DATA worth the name, brings back.
     pub answer: u32,
 }
@@ -148,4 +150,9 @@ pub struct FrameBudget {
 /// A client's connection. 1,024 / 4 = 256 resets at once: twice `streams_per_connection`, a page
 /// left while all of it loads. An answer brings 4: a reader that gives credit back for every
 /// frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
-pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, answer: 4 };
+pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, provoked: 4, answer: 4 };
+
+/// A link, for what a connector sends: 64 clients' worth, and more back for each request we send. Our
+/// own resets are free: it is clients who leave, and they must not cost each other the link.
+pub const LINK_FRAMES: FrameBudget =
+    FrameBudget { burst: 64 * 1024, per_second: 4096, reset: 4, provoked: 0, answer: 8 };

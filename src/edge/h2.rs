@@ -61,7 +61,7 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
                 // A client that reads nothing does not get to read why.
                 return idle.poll_elapsed(cx).map(|()| None);
             }
-            if streams.count() > 0 {
+            if streams.poll_none(cx).is_pending() {
                 idle.disarm();
             } else {
                 idle.arm_once(door.limits.idle_timeout);

@@ -137,7 +137,9 @@ fn representations() -> Vec<Case> {
     const CODED_NAME: &[u8] = b"\x85\xf2\xb2\x4a\x84\xff";
     const CODED_VALUE: &[u8] = b"\x84\x9c\x48\xac\xa4";
     // Indexed names have a prefix of six bits in the first kind, of four in the others.
-    let rows: [(&'static str, &'static str, &[u8], &[&[u8]]); 15] = [
+    // Number, name, what goes before the fields, and what after them.
+    type Row = (&'static str, &'static str, &'static [u8], &'static [&'static [u8]]);
+    let rows: [Row; 15] = [
         ("generic/5/1", "indexed", b"", &[b"\xba"]),
         ("generic/5/2", "incremental, indexed name", b"", &[b"\x7a", PLAIN_VALUE]),
         ("generic/5/3", "incremental, indexed name, Huffman", b"", &[b"\x7a", CODED_VALUE]),

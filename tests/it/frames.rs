@@ -147,8 +147,6 @@ pub struct Frames {
 pub struct Flooded {
     /// How the peer ended it; `None` when it took everything and still answers PING.
     pub end: Option<End>,
-    /// Bytes that were handed over before it ended.
-    pub sent: usize,
     /// Frames that came back, by kind.
     pub received: [usize; 256],
 }
@@ -231,7 +229,6 @@ impl Frames {
     /// Sends `pieces` one after the other while reading what comes back, until they are all taken or the peer ends it.
     pub async fn flood(&mut self, pieces: impl Iterator<Item = Vec<u8>>) -> Flooded {
         const LAST: &[u8; 8] = b"theflood";
-        let mut sent = 0;
         let mut received = [0; 256];
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
         let reading = async {
@@ -250,7 +247,6 @@ impl Frames {
                 if writer.write_all(&piece).await.is_err() {
                     break;
                 }
-                sent += piece.len();
             }
             let _ = writer.write_all(&frame(PING, 0, 0, LAST)).await;
             let _ = writer.flush().await;
@@ -260,7 +256,7 @@ impl Frames {
             tokio::select! { end = reading => end, end = writing => end }
         });
         let end = end.await;
-        Flooded { end, sent, received }
+        Flooded { end, received }
     }
 }
 

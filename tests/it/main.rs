@@ -42,3 +42,6 @@ mod websocket;
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+
+#[path = "../hostile/mod.rs"]
+mod hostile;

@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -62,6 +62,19 @@ impl Watch {
     pub fn found(&self) -> Option<Reason> {
         self.0.get()
     }
+
+    /// Drives a connection until it ends.
+    ///
+    /// # Errors
+    /// Why it must end, when something was found first.
+    pub async fn over<F: Future>(&self, connection: F) -> Result<F::Output, Reason> {
+        let mut connection = pin!(connection);
+        std::future::poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Ok(ended)),
+            Poll::Pending => self.found().map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
+        })
+        .await
+    }
 }
 
 /// A connection whose frames are watched.
@@ -71,21 +84,22 @@ pub struct Watched<S> {
     inbound: Heads,
     outbound: Heads,
     budget: Budget,
-    uploads: Uploads,
+    /// A server's: to a client, streams answer in any order.
+    uploads: Option<Uploads>,
 }
 
 impl<S> Watched<S> {
     /// Watches `inner`, which is `end` of its connection and may cost its peer `budget`.
     #[must_use]
-    pub fn new(inner: S, end: End, budget: FrameBudget) -> Self {
+    pub fn new(inner: S, end: End, limits: FrameBudget) -> Self {
         let preface = |here: bool| Heads { skip: if here { PREFACE_BYTES } else { 0 }, ..Heads::default() };
         Self {
             inner,
             watch: Watch::default(),
             inbound: preface(end == End::Server),
             outbound: preface(end == End::Client),
-            budget: Budget { limits: budget, left: budget.burst, filled: Instant::now() },
-            uploads: Uploads::default(),
+            budget: Budget { limits, left: limits.burst, filled: Instant::now() },
+            uploads: (end == End::Server).then(Uploads::default),
         }
     }
 
@@ -99,7 +113,8 @@ impl<S> Watched<S> {
     fn came_in(&mut self, bytes: &[u8]) -> usize {
         let Self { watch, inbound, budget, uploads, .. } = self;
         inbound.walk(bytes, |head| {
-            let found = head.misshapen().or_else(|| uploads.refuse(head)).or_else(|| budget.pay(head.cost(budget)));
+            let state = || uploads.as_mut().and_then(|uploads| uploads.refuse(head));
+            let found = head.misshapen().or_else(state).or_else(|| budget.pay(head.cost(budget)));
             watch.0.set(found);
             found.is_none()
         })
@@ -113,7 +128,7 @@ impl<S> Watched<S> {
                 DATA if head.length >= WORTHY_BYTES => budget.earn(budget.limits.answer),
                 DATA if head.length > 0 => budget.earn(1),
                 // One that the peer brought about (CVE-2025-8671); after an answer it costs nothing.
-                RST_STREAM => watch.0.set(watch.0.get().or(budget.pay(budget.limits.reset))),
+                RST_STREAM => watch.0.set(watch.0.get().or(budget.pay(budget.limits.provoked))),
                 _ => {}
             }
             true
@@ -151,7 +166,7 @@ impl Head {
             PRIORITY => self.length != 5,
             RST_STREAM | WINDOW_UPDATE => self.length != 4,
             SETTINGS if self.flags & END_STREAM != 0 => self.length != 0,
-            SETTINGS => self.length % 6 != 0,
+            SETTINGS => !self.length.is_multiple_of(6),
             PING => self.length != 8,
             _ => false,
         };
@@ -182,12 +197,9 @@ impl Heads {
     fn walk(&mut self, bytes: &[u8], mut look: impl FnMut(Head) -> bool) -> usize {
         let mut at = 0;
         while at < bytes.len() {
-            if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len() - at);
-                self.skip -= skipped;
-                at += skipped;
-                continue;
-            }
+            let skipped = self.skip.min(bytes.len() - at);
+            self.skip -= skipped;
+            at += skipped;
             let began = at;
             let took = (HEAD_BYTES - self.have).min(bytes.len() - at);
             self.head[self.have..self.have + took].copy_from_slice(&bytes[at..at + took]);
@@ -295,8 +307,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
         let pass = self.came_in(&buffer.filled()[before..]);
         buffer.set_filled(before + pass);
-        let refused_all = pass == 0 && self.watch.found().is_some();
-        if refused_all { Poll::Pending } else { Poll::Ready(Ok(())) }
+        // Nothing of it may pass: that is no end of the stream.
+        if pass == 0 && self.watch.found().is_some() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -332,5 +344,77 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::CLIENT_FRAMES;
+
+    fn frame(kind: u8, flags: u8, stream: u32, length: usize) -> Vec<u8> {
+        let head = [&(length as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        [head, vec![0; length]].concat()
+    }
+
+    /// What is found in `frames` when they come in pieces of `size`, and how many bytes were let through.
+    fn found(frames: &[Vec<u8>], size: usize) -> (Option<Reason>, usize) {
+        let mut watched = Watched::new((), End::Server, CLIENT_FRAMES);
+        let bytes = [&[0; PREFACE_BYTES][..], &frames.concat()].concat();
+        let mut passed = 0;
+        for piece in bytes.chunks(size) {
+            passed += watched.came_in(piece);
+            if watched.watch().found().is_some() {
+                break;
+            }
+        }
+        (watched.watch().found(), passed - PREFACE_BYTES)
+    }
+
+    #[test]
+    fn pieces_of_any_size_are_read_alike() {
+        let good = [frame(HEADERS, 0, 1, 40), frame(DATA, 1, 1, 300), frame(PING, 0, 0, 8), frame(0xbe, 0, 0, 0)];
+        let length = good.concat().len();
+        for size in 1..length {
+            assert_eq!(found(&good, size), (None, length), "{size}");
+            for (bad, reason) in [
+                (frame(PING, 0, 0, 7), Reason::FRAME_SIZE_ERROR),
+                (frame(DATA, 0, 1, 5), Reason::STREAM_CLOSED),
+                (frame(HEADERS, 1, 1, 5), Reason::STREAM_CLOSED),
+            ] {
+                let (seen, passed) = found(&[good.concat(), bad], size);
+                // A head that came in several pieces has begun to pass; its last byte never does.
+                assert!(seen == Some(reason) && (length..length + HEAD_BYTES).contains(&passed), "{size}: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_budget_is_filled_by_answers() {
+        let floods = |answers: usize| {
+            let mut watched = Watched::new((), End::Server, CLIENT_FRAMES);
+            watched.came_in(&[0; PREFACE_BYTES]);
+            (0..10_000).position(|_| {
+                watched.came_in(&frame(PING, 0, 0, 8));
+                watched.went_out(&frame(DATA, 0, 1, WORTHY_BYTES).repeat(answers));
+                watched.watch().found().is_some()
+            })
+        };
+        assert_eq!(floods(1), None);
+        // Time fills it as well, 64 a second.
+        assert!(floods(0).is_some_and(|frames| (1024..2048).contains(&frames)));
+    }
+
+    #[test]
+    fn uploads_that_never_end_are_forgotten_and_not_judged() {
+        let mut uploads = Uploads::default();
+        let head = |kind, flags, stream| Head { length: 5, kind, flags, stream };
+        for index in 0..3000 {
+            assert_eq!(uploads.refuse(head(HEADERS, 0, index * 2 + 1)), None);
+        }
+        assert_eq!(uploads.open.len(), OPEN_MAX);
+        assert_eq!(uploads.refuse(head(DATA, 1, 1)), None, "an old one");
+        assert_eq!(uploads.refuse(head(DATA, 1, 5999)), None, "a known one");
+        assert_eq!(uploads.refuse(head(DATA, 1, 5999)), Some(Reason::STREAM_CLOSED), "the same, ended");
     }
 }
