@@ -126,6 +126,10 @@ pub const CONTROL_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How long the other half of a tunnelled stream may be silent after one half has ended.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
+/// Links one connector keeps to an edge, however many workers that says it has: one for each core of
+/// the largest machines.
+pub const LINKS_PER_EDGE: u16 = 1024;
+
 /// Streams a connector accepts on one link. The edge's own `streams_per_link` is what bounds
 /// them; this is its largest setting, and what a hostile edge could open.
 pub const LINK_STREAMS: u32 = 65_536;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use lockgate::control::ca::Authority;
 use lockgate::io::worker::Workers;
 use lockgate::metrics::Metrics;
 use lockgate::tls;
+use lockgate::tunnel::PROBES_MISSED_AFTER;
 use lockgate::tunnel::csr::generate_csr;
 use lockgate::tunnel::hello::{self, Answer, Hello, Welcome};
 use lockgate::tunnel::tls::EdgeTls;
@@ -82,7 +83,7 @@ fn push(backend: SocketAddr) -> String {
         r#"{{"tls":false,"host":"127.0.0.1","wildcard":false,"port":{},"protocol":"auto","verify":"platform","response_timeout_ms":5000}}"#,
         backend.port()
     );
-    format!(r#"{{"Config":{{"generation":1,"apps":[{{"name":"shop","revision":"r","target":{target}}}]}}}}"#)
+    format!(r#"{{"config":{{"generation":1,"apps":[{{"name":"shop","revision":"r","target":{target}}}]}}}}"#)
 }
 
 fn control_message(json: &str) -> Vec<u8> {
@@ -148,7 +149,6 @@ async fn t07_redirects_are_not_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t07_a_link_of_bad_frames_is_dropped_and_dialled_again() {
-    let lure = Lure::start().await;
     let bulk = frame(CONTINUATION, 0, 3, &block(&[("x", &"y".repeat(16_000))])).repeat(70);
     for (case, bytes) in [
         ("PUSH_PROMISE", frame(PUSH_PROMISE, END_HEADERS, 3, &[0; 8])),
@@ -163,9 +163,13 @@ async fn t07_a_link_of_bad_frames_is_dropped_and_dialled_again() {
         ("garbage on the control stream", frame(DATA, 0, 1, &control_message("garbage"))),
         ("a control message of 4 GiB", frame(DATA, 0, 1, &[0xff; 8])),
     ] {
+        // A connector each: one that was deceived often waits longer and longer.
+        let lure = Lure::start().await;
         let mut frames = lure.link().await;
+        let began = Instant::now();
         frames.write(&bytes).await;
         while frames.next().await.is_some() {}
+        assert!(began.elapsed() < PROBES_MISSED_AFTER, "T07 {case}: not for its silence");
         let mut frames = lure.link().await;
         frames.headers(3, &relay("r\tshop", "GET", "x", "/canary"), END_STREAM).await;
         assert_eq!(frames.end_of(3).await, End::Status(200), "T07 {case}");

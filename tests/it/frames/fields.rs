@@ -27,7 +27,8 @@ pub fn integer(mark: u8, bits: u32, mut value: usize) -> Vec<u8> {
 }
 
 /// The status a header block begins with: indexed, or a literal whose digits may be Huffman-coded (RFC 7541, A and B).
-/// The first response of a connection has nothing in the dynamic table yet.
+/// The first response of a connection has nothing in the dynamic table yet; one that names an entry of it comes out
+/// as 0.
 pub fn status(block: &[u8]) -> u16 {
     let at = usize::from(block[0] & 0xe0 == 0x20); // a table size update may come first
     match block[at] {
@@ -38,6 +39,7 @@ pub fn status(block: &[u8]) -> u16 {
         0x8c => 400,
         0x8d => 404,
         0x8e => 500,
+        named if named & 0x80 != 0 => 0,
         _ => {
             let (huffman, length) = (block[at + 1] & 0x80 != 0, usize::from(block[at + 1] & 0x7f));
             let text = &block[at + 2..at + 2 + length];
