@@ -126,6 +126,37 @@ pub const CONTROL_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How long the other half of a tunnelled stream may be silent after one half has ended.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
+/// Links one connector keeps to an edge, however many workers that says it has: one for each core of
+/// the largest machines.
+pub const LINKS_PER_EDGE: u16 = 1024;
+
 /// Streams a connector accepts on one link. The edge's own `streams_per_link` is what bounds
 /// them; this is its largest setting, and what a hostile edge could open.
 pub const LINK_STREAMS: u32 = 65_536;
+
+/// What frames that bring nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones, empty DATA,
+/// heads that are never answered) may cost one HTTP/2 connection before it ends with
+/// ENHANCE_YOUR_CALM. Answers fill it again, and so does time.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameBudget {
+    /// Frames at once, and the most that is ever left.
+    pub burst: u32,
+    /// What comes back in a second.
+    pub per_second: u32,
+    /// What a stream costs that the peer resets.
+    pub reset: u32,
+    /// What a stream costs that we reset, since the peer may have seen to it (CVE-2025-8671).
+    pub provoked: u32,
+    /// What a response head, or DATA worth the name, brings back.
+    pub answer: u32,
+}
+
+/// A client's connection. 1,024 / 4 = 256 resets at once: twice `streams_per_connection`, a page
+/// left while all of it loads. An answer brings 4: a reader that gives credit back for every
+/// frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
+pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, provoked: 4, answer: 4 };
+
+/// A link, for what a connector sends: 64 clients' worth, and more back for each request we send. Our
+/// own resets are free: it is clients who leave, and they must not cost each other the link.
+pub const LINK_FRAMES: FrameBudget =
+    FrameBudget { burst: 64 * 1024, per_second: 4096, reset: 4, provoked: 0, answer: 8 };

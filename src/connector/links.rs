@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::Shared;
 use super::serve::{Job, Server};
@@ -149,7 +149,7 @@ async fn dial_edge(shared: &Arc<Shared>, slot: u16) -> Result<(Stream, Welcome),
     };
     let tls = shared.tls.borrow().clone();
     let (stream, welcome): (Stream, Welcome) = dial(&shared.setup.credentials.edge, tls, &hello).await?;
-    let workers = welcome.workers.max(1);
+    let workers = welcome.workers.clamp(1, limits::LINKS_PER_EDGE);
     shared.wanted.send_if_modified(|wanted| std::mem::replace(wanted, workers) != workers);
     Ok((stream, welcome))
 }
@@ -182,6 +182,8 @@ async fn serve_link(
     silence.arm(PROBES_MISSED_AFTER);
     let streams = StreamGuard::default();
     let mut linger = Watchdog::default();
+    let misled = Rc::<Notify>::default();
+    let mut stopped = pin!(misled.notified());
     loop {
         let next = std::future::poll_fn(|cx| {
             if !drained && draining.as_mut().poll(cx).is_ready() {
@@ -203,23 +205,27 @@ async fn serve_link(
             if let Poll::Ready(next) = connection.poll_accept(cx) {
                 return Poll::Ready(next);
             }
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(h2::Error::from(Reason::PROTOCOL_ERROR))));
+            }
             silence.poll_elapsed(cx).map(|()| Some(Err(h2::Error::from(Reason::NO_ERROR))))
         });
         match next.await {
             None => return if drained { "drained" } else { "closed" },
             Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && !error.is_remote() => return "silent",
             Some(Err(error)) if error.is_go_away() => return "goaway",
+            Some(Err(error)) if error.reason() == Some(Reason::PROTOCOL_ERROR) => return "protocol",
             Some(Err(_)) => return "broken",
-            Some(Ok((request, respond))) => match service(&request) {
+            Some(Ok((request, mut respond))) => match service(&request) {
                 Some("probe") => {
                     silence.arm(PROBES_MISSED_AFTER);
                     shared.status.set(slot, |link| link.proven = Some(Instant::now()));
-                    answer_probe(respond);
+                    let _ = respond.send_response(http::Response::new(()), true);
                 }
                 Some("control") => {
                     let Some(outgoing) = outgoing.take() else { continue };
-                    let control =
-                        Control { shared: shared.clone(), table: table.clone(), outbox: outbox.clone(), slot };
+                    let (table, outbox, misled) = (table.clone(), outbox.clone(), misled.clone());
+                    let control = Control { shared: shared.clone(), table, outbox, misled, slot };
                     tokio::task::spawn_local(control.run(request, respond, outgoing));
                 }
                 _ => {
@@ -251,15 +257,13 @@ fn service(request: &http::Request<RecvStream>) -> Option<&str> {
     request.headers().get(field::SERVICE).and_then(|service| service.to_str().ok())
 }
 
-fn answer_probe(mut respond: SendResponse<Bytes>) {
-    let _ = respond.send_response(http::Response::new(()), true);
-}
-
 /// The control stream of one link.
 struct Control {
     shared: Arc<Shared>,
     table: Rc<Table>,
     outbox: mpsc::Sender<Bytes>,
+    /// Told when the edge breaks the protocol: a link that hears no configuration is none.
+    misled: Rc<Notify>,
     slot: u16,
 }
 
@@ -286,7 +290,10 @@ impl Control {
                         match decoder.take::<ToConnector>() {
                             Ok(Some(message)) => self.hear(message).await,
                             Ok(None) => break,
-                            Err(error) => return tracing::error!(error, "the edge breaks the control protocol"),
+                            Err(error) => {
+                                tracing::error!(error, "the edge breaks the control protocol");
+                                return self.misled.notify_one();
+                            }
                         }
                     }
                 }

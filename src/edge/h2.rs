@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -17,22 +18,26 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::Door;
 use crate::error::{Error, Kind, Result, Side};
 use crate::exchange::{Arrived, check_coalescing};
-use crate::http::h2::{H2Body, Responder, StreamGuard};
+use crate::http::h2::{End, H2Body, Responder, StreamGuard, Watch, Watched};
 use crate::http::{Authority, Body, Interim, Peer, Response, Version};
 use crate::io::clock::Watchdog;
 use crate::limits;
 use crate::tls::Stream;
 
+/// How long a client that is refused for its frames gets to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
     let _guard = door.drain.guard();
     let shaken = tokio::time::timeout(door.limits.head_timeout, handshake(door, stream)).await;
-    let Ok(Ok(mut connection)) = shaken else { return };
+    let Ok(Ok((mut connection, watch))) = shaken else { return };
     let mut drain = door.drain.clone();
     let mut draining = pin!(drain.draining());
     let mut drained = false;
     let mut idle = Watchdog::default();
     let mut told = false;
+    let mut refused = false;
     let streams = StreamGuard::default();
     loop {
         let next = std::future::poll_fn(|cx| {
@@ -43,7 +48,20 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
             if let Poll::Ready(next) = connection.poll_accept(cx) {
                 return Poll::Ready(next);
             }
-            if streams.count() > 0 {
+            if let (Some(reason), false) = (watch.found(), refused) {
+                refused = true;
+                ended(door, &peer, reason);
+                idle.arm(LINGER);
+                connection.abrupt_shutdown(reason);
+                if let Poll::Ready(next) = connection.poll_accept(cx) {
+                    return Poll::Ready(next); // the GOAWAY has left
+                }
+            }
+            if refused {
+                // A client that reads nothing does not get to read why.
+                return idle.poll_elapsed(cx).map(|()| None);
+            }
+            if streams.poll_none(cx).is_pending() {
                 idle.disarm();
             } else {
                 idle.arm_once(door.limits.idle_timeout);
@@ -59,7 +77,11 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
             }
             Poll::Pending
         });
-        let Some(Ok((request, respond))) = next.await else { return };
+        let (request, respond) = match next.await {
+            Some(Ok(accepted)) => accepted,
+            Some(Err(error)) => return ended(door, &peer, error.reason().unwrap_or(Reason::NO_ERROR)),
+            None => return,
+        };
         let (door, peer, guard) = (door.clone(), peer.clone(), streams.enter());
         // Boxed, since a task moves its future when it begins and when it ends.
         tokio::task::spawn_local(Box::pin(async move {
@@ -69,10 +91,20 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
     }
 }
 
-async fn handshake(door: &Door, stream: Stream) -> Result<Connection<Stream, Bytes>, h2::Error> {
+/// A client broke a rule: said quietly, and counted if the rule is one of ours.
+fn ended(door: &Door, peer: &Peer, reason: Reason) {
+    tracing::debug!(peer = %peer.addr, %reason, "a client's HTTP/2 connection is ended");
+    if reason == Reason::ENHANCE_YOUR_CALM {
+        door.shard.metrics().refused.with_label_values(&["frames"]).inc();
+    }
+}
+
+async fn handshake(door: &Door, stream: Stream) -> Result<(Connection<Watched<Stream>, Bytes>, Watch), h2::Error> {
     let limits = &door.limits;
     let bounded = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-    h2::server::Builder::new()
+    let stream = Watched::new(stream, End::Server, limits::CLIENT_FRAMES);
+    let watch = stream.watch();
+    let connection = h2::server::Builder::new()
         .initial_window_size(limits::PUBLIC_STREAM_WINDOW)
         .initial_connection_window_size(limits::PUBLIC_CONNECTION_WINDOW)
         .max_concurrent_streams(bounded(limits.streams_per_connection))
@@ -81,7 +113,8 @@ async fn handshake(door: &Door, stream: Stream) -> Result<Connection<Stream, Byt
         // One client's connection carries one client: the library's limits on resets stay.
         .enable_connect_protocol()
         .handshake(stream)
-        .await
+        .await?;
+    Ok((connection, watch))
 }
 
 async fn serve_stream(door: &Door, peer: Rc<Peer>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {

@@ -189,11 +189,11 @@ impl TlsStream {
                     return Poll::Ready(Err(error));
                 }
             }
-            // Answers of the protocol itself (key updates, tickets) leave without waiting.
-            if self.tls.wants_write()
-                && let Poll::Ready(Err(error)) = self.poll_write_tls(cx)
-            {
-                return Poll::Ready(Err(error));
+            // Answers of the protocol itself (key updates, tickets) leave without waiting. That nothing
+            // can be sent any more is for the next write to say: a peer that refused an upload and
+            // closed has said why before it, and that must still be read.
+            if self.tls.wants_write() {
+                let _ = self.poll_write_tls(cx);
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use super::control::{Decoder, Pushes, ToConnector, ToEdge, encode};
 use super::hello::Hello;
 use super::{DEAD_AFTER, PROBE_INTERVAL, SUSPECT_AFTER, field};
 use crate::http::h2::client::{self, Answer, Failure};
-use crate::http::h2::{SendBody, StreamGuard};
+use crate::http::h2::{End, SendBody, StreamGuard, Watch, Watched};
 use crate::http::{Body, Interim};
 use crate::limits;
 use crate::tls::Stream;
@@ -91,6 +91,8 @@ impl Link {
         rtt_shown: prometheus::Gauge,
         on_change: impl Fn(&Rc<Self>, State, State, &str) + 'static,
     ) -> Result<Rc<Self>, String> {
+        let stream = Watched::new(stream, End::Client, limits::LINK_FRAMES);
+        let watch = stream.watch();
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(limits::LINK_STREAM_WINDOW)
@@ -123,7 +125,7 @@ impl Link {
             kill,
         });
         let on_change: OnChange = Rc::new(on_change);
-        tokio::task::spawn_local(drive(link.clone(), connection, killed, on_change.clone()));
+        tokio::task::spawn_local(drive(link.clone(), (connection, watch), killed, on_change.clone()));
         tokio::task::spawn_local(link.clone().probe(on_change.clone()));
         tokio::task::spawn_local(link.clone().control(pushes, office, on_change));
         Ok(link)
@@ -167,7 +169,7 @@ impl Link {
     /// The connection has ended or sent GOAWAY, seen without waiting.
     fn went_away(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        matches!(self.send.borrow_mut().poll_ready(&mut context), std::task::Poll::Ready(Err(_)))
+        matches!(self.send.borrow_mut().poll_ready(&mut context), Poll::Ready(Err(_)))
     }
 
     /// Sends one request; the guard counts its stream until the response body is gone.
@@ -324,22 +326,24 @@ impl Link {
 /// Runs the connection until it ends or is killed.
 async fn drive(
     link: Rc<Link>,
-    connection: h2::client::Connection<Stream, Bytes>,
+    (connection, watch): (h2::client::Connection<Watched<Stream>, Bytes>, Watch),
     mut killed: watch::Receiver<Option<&'static str>>,
     on_change: OnChange,
 ) {
     let reason = tokio::select! {
-        ended = connection => match ended {
-            Ok(()) => "closed".to_owned(),
-            Err(error) if error.is_go_away() => "goaway".to_owned(),
-            Err(error) => {
+        ended = watch.over(connection) => match ended {
+            Ok(Ok(())) => "closed".to_owned(),
+            Ok(Err(error)) if error.is_go_away() => "goaway".to_owned(),
+            Ok(Err(error)) => {
                 tracing::debug!(connector = %link.connector, %error, "a link broke");
                 "broken".to_owned()
             }
+            Err(reason) => {
+                tracing::warn!(connector = %link.connector, %reason, "a connector's frames are refused");
+                "protocol".to_owned()
+            }
         },
-        reason = killed.wait_for(Option::is_some) => {
-            reason.ok().and_then(|reason| *reason).unwrap_or("closed").to_owned()
-        }
+        reason = killed.wait_for(Option::is_some) => reason.ok().and_then(|reason| *reason).unwrap_or("closed").to_owned(),
     };
     link.change(State::Closed, &reason, &on_change);
 }

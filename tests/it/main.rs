@@ -39,3 +39,9 @@ mod streaming;
 mod translation;
 mod upgrade;
 mod websocket;
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+
+#[path = "../hostile/mod.rs"]
+mod hostile;

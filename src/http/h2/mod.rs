@@ -7,6 +7,7 @@
 pub mod client;
 mod guard;
 mod responder;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use http::{HeaderMap, header};
 
 pub use guard::StreamGuard;
 pub use responder::Responder;
+pub use watch::{End, Watch, Watched};
 
 use super::body::{Body, Frame, data, trailers};
 use super::fields::strip_forbidden_trailers;
