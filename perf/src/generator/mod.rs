@@ -114,12 +114,12 @@ async fn turn_on(job: Rc<Job>, mut slot: Slot, tally: Rc<Tally>) {
     let paced = job.plan.rate > 0.0;
     while paced || Instant::now() < to {
         let intended = if paced { job.queue.next().await } else { Instant::now() };
-        let done = job.turn(&mut slot, intended, &tally).await;
+        let done = job.turn(&mut slot, &tally).await;
         if paced {
             job.queue.done();
         }
         match done {
-            Ok(()) => tally.turn(intended, paced),
+            Ok(resumed) => tally.turn(intended, paced, resumed),
             Err(error) => return tally.failed(error.to_string()),
         }
     }
@@ -149,18 +149,16 @@ impl Job {
         Ok(Self { host, heads, turns: Cell::new(0), frame, buffer, queue: Queue::new(), tls, plan })
     }
 
-    async fn turn(&self, slot: &mut Slot, intended: Instant, tally: &Tally) -> std::io::Result<()> {
+    /// Whether it took up a TLS session.
+    async fn turn(&self, slot: &mut Slot, tally: &Tally) -> std::io::Result<bool> {
         match slot {
-            Slot::Kept(client) => self.exchange(client, tally).await,
-            Slot::KeptTls(client) => self.exchange(client, tally).await,
+            Slot::Kept(client) => self.exchange(client, tally).await.map(|()| false),
+            Slot::KeptTls(client) => self.exchange(client, tally).await.map(|()| false),
             Slot::Handshakes(trust) => {
                 let stream = trust.connect(self.connect().await?).await?;
                 let mut client = Client::new(stream, 4096);
                 client.ask(self.head(), self.plan.upload, tally).await?;
-                if tls::was_resumed(client.stream()) {
-                    tally.resumed(intended);
-                }
-                Ok(())
+                Ok(tls::was_resumed(client.stream()))
             }
         }
     }
@@ -189,7 +187,7 @@ impl Job {
             let mut slot = Slot::Handshakes(trust.apart());
             // The session that the first turn takes up again.
             if self.plan.resumed {
-                self.turn(&mut slot, Instant::now(), unheard).await?;
+                self.turn(&mut slot, unheard).await?;
             }
             return Ok(slot);
         }

@@ -42,13 +42,14 @@ impl Tally {
     }
 
     /// A turn that was meant to begin at `intended` is done. In a closed loop one that ends behind the
-    /// window does not count, for the CPU time of its end was not measured.
-    pub fn turn(&self, intended: Instant, open_loop: bool) {
+    /// window does not count, for the CPU time of its end was not measured. `resumed`: it took up a TLS session.
+    pub fn turn(&self, intended: Instant, open_loop: bool, resumed: bool) {
         let now = Instant::now();
         let last = if open_loop { intended } else { now };
         if intended >= self.from && last < self.to {
             let us = u64::try_from(now.duration_since(intended).as_micros()).unwrap_or(LATENCY_US_MAX);
             self.latency_us.borrow_mut().saturating_record(us);
+            self.resumed.set(self.resumed.get() + u64::from(resumed));
         }
     }
 
@@ -57,12 +58,6 @@ impl Tally {
         let now = Instant::now();
         if now >= self.from && now < self.to {
             self.bytes.set(self.bytes.get() + count as u64);
-        }
-    }
-
-    pub fn resumed(&self, intended: Instant) {
-        if intended >= self.from && Instant::now() < self.to {
-            self.resumed.set(self.resumed.get() + 1);
         }
     }
 
@@ -100,13 +95,13 @@ mod tests {
     fn a_late_turn_counts_from_when_it_was_meant() {
         let tally = Tally::new(Duration::ZERO, Duration::from_secs(60)).expect("a histogram");
         let intended = Instant::now().checked_sub(Duration::from_millis(500));
-        tally.turn(intended.expect("the clock is older than that"), true);
+        tally.turn(intended.expect("the clock is older than that"), true, false);
         assert!(tally.line().starts_with("found turns=0 "), "it was meant before the window: {}", tally.line());
         let (from, _) = tally.window();
         while from.elapsed() < Duration::from_millis(20) {
             std::thread::yield_now();
         }
-        tally.turn(from, true);
+        tally.turn(from, true, true);
         let line = tally.line();
         assert!(line.starts_with("found turns=1 "), "{line}");
         let p50: u64 =
