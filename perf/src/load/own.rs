@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Found, real};
 use crate::children::{LOAD_CORE, Nursery, Running};
-use crate::generator::Plan;
+use crate::generator::{Kind, Plan};
 
 /// Opening 15,000 WebSockets through a slow contender takes seconds.
 const OPENING_PATIENCE: Duration = Duration::from_secs(90);
@@ -45,10 +45,12 @@ fn found(line: &str, plan: &Plan) -> Result<Found, String> {
         let value = value.and_then(|value| value.parse::<u64>().ok());
         value.map(real).ok_or_else(|| format!("the generator does not say {key}: {line}"))
     };
-    let (errors, turns, resumed) = (number("errors")?, number("turns")?, number("resumed")?);
+    let (errors, turns, resumed, bytes) = (number("errors")?, number("turns")?, number("resumed")?, number("bytes")?);
     let first = line.split_once(" error=").map_or("", |(_, error)| error);
     let void = if errors > 0.0 {
         Some(format!("{errors} failed, the first: {first}"))
+    } else if turns + bytes < 1.0 && plan.kind != Kind::Idle {
+        Some("nothing went by while it was measured".into())
     } else if plan.resumed && resumed < 0.99 * turns {
         Some(format!("{resumed} of {turns} sessions were taken up again"))
     } else {
@@ -57,7 +59,7 @@ fn found(line: &str, plan: &Plan) -> Result<Found, String> {
     Ok(Found {
         turns,
         seconds: Duration::from_millis(plan.measured_ms).as_secs_f64(),
-        body_bytes: number("bytes")?,
+        body_bytes: bytes,
         p50: number("p50")?,
         p99: number("p99")?,
         p999: number("p999")?,
@@ -68,7 +70,6 @@ fn found(line: &str, plan: &Plan) -> Result<Found, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::Kind;
 
     #[test]
     fn failures_and_new_sessions_make_a_run_void() {

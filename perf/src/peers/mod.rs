@@ -217,7 +217,7 @@ impl Contender {
     /// Asks as the scenario's clients will until the backend's body comes.
     fn until_ready(self, ground: &Ground) -> Result<Self, String> {
         if ground.setup.door == Door::Plain {
-            return self.until_answers();
+            return self.until_answers()?.checked(ground);
         }
         let certificate = Some(ground.certificate.cert.clone());
         self.until(|contender| {
@@ -230,6 +230,19 @@ impl Contender {
             let found = own::run(ground.nursery, None, &plan, || (), || ())?;
             found.void.map_or(Ok(()), Err)
         })
+    }
+
+    /// A contender that is to translate links and does not is no contender.
+    fn checked(self, ground: &Ground) -> Result<Self, String> {
+        if ground.setup.feature == Feature::Translation {
+            let page = ask_once(self.address, "/page").map_err(|error| format!("the page: {error}"))?.body();
+            let left = page.matches(&format!("http://{}/", ground.backend)).count();
+            let done = page.matches(&format!("http://{}/", self.address)).count();
+            if left > 0 || done == 0 {
+                return Err(format!("{done} links of the page are translated, {left} are not"));
+            }
+        }
+        Ok(self)
     }
 
     /// `Err` if a process ends or `ready` fails for 15 s.
