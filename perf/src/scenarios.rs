@@ -99,8 +99,8 @@ pub const SCENARIOS: &[Scenario] = &[
     small("small-1", "GET, 66 bytes, keep-alive, one connection", 1, false),
     small("small-16", "GET, 66 bytes, keep-alive, 16 connections", 16, false),
     small("small-64", "GET, 66 bytes, keep-alive, 64 connections", 64, true),
-    small("small-512", "GET, 66 bytes, keep-alive, 512 connections", 512, true),
-    small("small-2048", "GET, 66 bytes, keep-alive, 2,048 connections", 2048, true),
+    small("small-512", "GET, 66 bytes, keep-alive, 512 connections", 512, false),
+    small("small-2048", "GET, 66 bytes, keep-alive, 2,048 connections", 2048, false),
     Scenario {
         load: Load::Wrk { path: "/bytes/10240", hosts: 0 },
         ..small("down-10k", "GET, 10 KiB, 64 connections", 64, false)
@@ -139,7 +139,7 @@ pub const SCENARIOS: &[Scenario] = &[
         load: own(Kind::Handshake, "/"),
         setup: TLS,
         who: READERS,
-        ..small("tls-new", "TLS 1.3 in: a new session for each request, 16 at a time", 16, true)
+        ..small("tls-new", "TLS 1.3 in: a new session for each request, 16 at a time", 16, false)
     },
     Scenario {
         unit: Unit::Handshake,
@@ -183,7 +183,7 @@ pub const SCENARIOS: &[Scenario] = &[
         load: Load::Own { kind: Kind::Echo, path: "/echo", upload: 0, message: 65_536, resumed: false, stalled: None },
         paced: false,
         backend: Backend::Own,
-        ..small("ws-bulk", "8 WebSockets, messages of 64 KiB and their echo; a MiB counts once", 8, true)
+        ..small("ws-bulk", "8 WebSockets, messages of 64 KiB and their echo; a MiB counts once", 8, false)
     },
     Scenario {
         unit: Unit::Stream,
@@ -191,7 +191,7 @@ pub const SCENARIOS: &[Scenario] = &[
         who: &[Local, Tunnel, Nginx, NginxAgain, Haproxy, Envoy, Rathole],
         paced: false,
         backend: Backend::Own,
-        ..small("ws-idle-5000", "5,000 WebSockets that are open and idle: memory", 5000, true)
+        ..small("ws-idle-5000", "5,000 WebSockets that are open and idle: memory", 5000, false)
     },
     Scenario {
         unit: Unit::Stream,
@@ -215,7 +215,7 @@ pub const SCENARIOS: &[Scenario] = &[
             "stalled-reader",
             "GET, 10 KiB, 99 connections, beside one that asked for 1 GiB and reads nothing",
             99,
-            true,
+            false,
         )
     },
     Scenario {

@@ -50,7 +50,8 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     tokio::task::LocalSet::new().block_on(&runtime, accept(address)).map_err(|error| format!("{address}: {error}"))
 }
 
-async fn accept(address: SocketAddr) -> std::io::Result<()> {
+/// Serves on an address until it is cancelled.
+pub async fn accept(address: SocketAddr) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

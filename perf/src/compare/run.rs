@@ -8,6 +8,7 @@
 //! It refuses to average: a run is a row, the report takes medians.
 
 use std::path::Path;
+use std::time::Instant;
 
 use crate::children::{CONTENDER_CORE, LOAD_CORE, Nursery};
 use crate::generator::{Kind, Plan};
@@ -125,7 +126,8 @@ impl Bench<'_> {
         let per_unit = |figure: f64| figure / units.max(1.0);
         let time = after.time.since(before.time);
         let [contender_core, load_core] = [0, 1].map(|core: usize| after.cores[core].since(before.cores[core]));
-        let percent = |microseconds: f64| microseconds / 1e4 / found.seconds.max(1e-9);
+        let wall_us = after.at.duration_since(before.at).as_secs_f64() * 1e6;
+        let percent = |microseconds: f64| 100.0 * microseconds / wall_us.max(1.0);
         Ok(Run {
             who,
             round,
@@ -245,6 +247,7 @@ impl Bench<'_> {
 
 /// What is read before and after.
 struct Look {
+    at: Instant,
     time: Time,
     switches: f64,
     cores: [Core; 2],
@@ -253,6 +256,6 @@ struct Look {
 impl Look {
     fn of(pids: &[u32]) -> Self {
         let cores = [Core::of(CONTENDER_CORE), Core::of(LOAD_CORE)];
-        Self { time: Time::of(pids), switches: usage::context_switches(pids), cores }
+        Self { at: Instant::now(), time: Time::of(pids), switches: usage::context_switches(pids), cores }
     }
 }

@@ -69,26 +69,42 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, load(plan))
+    local.block_on(&runtime, async {
+        let (tally, open) = load(plan, || println!("begin")).await?;
+        println!("{}", tally.line());
+        // The input ends when the harness has looked at what it wanted to see with all connections open.
+        let leave = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+        leave.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        drop(open);
+        Ok(())
+    })
 }
 
-async fn load(plan: Plan) -> Result<(), String> {
+/// What stays open behind the window.
+struct Open {
+    _idle: Vec<Slot>,
+    _busy: JoinSet<()>,
+    _stalled: Option<Client<TcpStream>>,
+}
+
+/// One run; `begin` is called when the window opens.
+async fn load(plan: Plan, begin: impl FnOnce()) -> Result<(Rc<Tally>, Open), String> {
     let job = Rc::new(Job::new(plan)?);
     let slots = Rc::clone(&job).open_all().await?;
     let stalled = job.stall().await?;
     let warm_up = Duration::from_millis(job.plan.warm_up_ms);
     let tally = Rc::new(Tally::new(warm_up, Duration::from_millis(job.plan.measured_ms))?);
     let (from, to) = tally.window();
-    let mut turns = JoinSet::new();
-    let (idle, busy) = if job.plan.kind == Kind::Idle { (slots, Vec::new()) } else { (Vec::new(), slots) };
-    for slot in busy {
-        turns.spawn_local(turn_on(Rc::clone(&job), slot, Rc::clone(&tally)));
+    let (idle, turning) = if job.plan.kind == Kind::Idle { (slots, Vec::new()) } else { (Vec::new(), slots) };
+    let mut busy = JoinSet::new();
+    for slot in turning {
+        busy.spawn_local(turn_on(Rc::clone(&job), slot, Rc::clone(&tally)));
     }
     let filling = Rc::clone(&job);
     let filler = (job.plan.rate > 0.0)
         .then(|| tokio::task::spawn_local(async move { filling.queue.fill(filling.plan.rate, to).await }));
     tokio::time::sleep_until(from.into()).await;
-    println!("begin");
+    begin();
     tokio::time::sleep_until(to.into()).await;
     if let Some(filler) = filler {
         filler.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
@@ -100,12 +116,7 @@ async fn load(plan: Plan) -> Result<(), String> {
             tally.failed("not answered within 10 s");
         }
     }
-    println!("{}", tally.line());
-    // The input ends when the harness has looked at what it wanted to see with all connections open.
-    let leave = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    leave.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    drop((stalled, idle));
-    Ok(())
+    Ok((tally, Open { _idle: idle, _busy: busy, _stalled: stalled }))
 }
 
 /// Turns until the process ends or one fails.
@@ -239,5 +250,71 @@ impl Job {
             Ok(client)
         };
         begin.await.map(Some).map_err(|error: std::io::Error| format!("the stalled reader: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::children::free_port;
+
+    /// Runs a plan against the backend of this binary; what the tally says.
+    fn run_against_the_backend(change: impl FnOnce(&mut Plan)) -> String {
+        let address = free_port().expect("a port");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let backend = tokio::task::spawn_local(crate::backend::accept(address));
+            while TcpStream::connect(address).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            let mut plan = Plan { warm_up_ms: 20, measured_ms: 150, connections: 4, ..Plan::new(Kind::Http, address) };
+            change(&mut plan);
+            let (tally, _open) = load(plan, || ()).await.expect("it runs");
+            backend.abort();
+            tally.line()
+        })
+    }
+
+    fn number(line: &str, key: &str) -> u64 {
+        let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{key} in {line}"))
+    }
+
+    #[test]
+    fn bodies_are_counted_down_and_up() {
+        for upload in [0, 200_000] {
+            let line = run_against_the_backend(|plan| {
+                plan.path = if upload == 0 { "/bytes/200000".into() } else { "/sink".into() };
+                plan.upload = upload;
+            });
+            let (turns, bytes) = (number(&line, "turns"), number(&line, "bytes"));
+            assert!(number(&line, "errors") == 0 && turns > 4, "{line}");
+            assert!(bytes.abs_diff(turns * 200_000) <= 8 * 200_000, "{line}");
+        }
+    }
+
+    #[test]
+    fn messages_come_back() {
+        for message in [20, 70_000] {
+            let line = run_against_the_backend(|plan| {
+                (plan.kind, plan.path, plan.message) = (Kind::Echo, "/echo".into(), message);
+            });
+            assert!(number(&line, "errors") == 0 && number(&line, "turns") > 4, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_kept_beside_a_stalled_reader() {
+        let line = run_against_the_backend(|plan| {
+            (plan.rate, plan.stalled) = (200.0, Some("/bytes/1073741824".into()));
+        });
+        assert!(number(&line, "errors") == 0 && number(&line, "turns").abs_diff(30) <= 1, "{line}");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_a_failure() {
+        let line = run_against_the_backend(|plan| plan.path = "/echo".into());
+        assert!(number(&line, "errors") == 4 && line.contains("answered HTTP/1.1 101"), "{line}");
     }
 }
