@@ -1,7 +1,6 @@
 //! What the generator counts while its window is open: turns, bytes, failures, latencies.
 //!
-//! A turn belongs to the window if it was meant to begin in it. It refuses to count a turn from when
-//! it was sent: one that had to wait for a connection waited.
+//! It refuses to count a turn from when it was sent: one that had to wait for a connection waited.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -41,12 +40,13 @@ impl Tally {
         (self.from, self.to)
     }
 
-    /// A turn that was meant to begin at `intended` is done. In a closed loop one that ends behind the
-    /// window does not count, for the CPU time of its end was not measured. `resumed`: it took up a TLS session.
+    /// A turn that was meant to begin at `intended` is done. At a fixed rate it belongs to the window if it was
+    /// meant to begin in it; as fast as it goes, if it ended in it: so CPU time and turns are of the same moments.
+    /// `resumed`: it took up a TLS session.
     pub fn turn(&self, intended: Instant, open_loop: bool, resumed: bool) {
         let now = Instant::now();
-        let last = if open_loop { intended } else { now };
-        if intended >= self.from && last < self.to {
+        let when = if open_loop { intended } else { now };
+        if when >= self.from && when < self.to {
             let us = u64::try_from(now.duration_since(intended).as_micros()).unwrap_or(LATENCY_US_MAX);
             self.latency_us.borrow_mut().saturating_record(us);
             self.resumed.set(self.resumed.get() + u64::from(resumed));

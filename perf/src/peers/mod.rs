@@ -224,7 +224,7 @@ impl Contender {
             let plan = Plan {
                 certificate: certificate.clone(),
                 warm_up_ms: 0,
-                measured_ms: 50,
+                measured_ms: 300,
                 ..Plan::new(Kind::Handshake, contender.address)
             };
             let found = own::run(ground.nursery, None, &plan, || (), || ())?;
