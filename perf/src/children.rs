@@ -5,9 +5,11 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::warden::{ENDING_PATIENCE, Warden, signal};
@@ -16,6 +18,9 @@ use crate::warden::{ENDING_PATIENCE, Warden, signal};
 pub const CONTENDER_CORE: usize = 0;
 /// What the load generator and the backend run on.
 pub const LOAD_CORE: usize = 1;
+
+/// Below 32,768, where Linux begins to give out ports by itself.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// Between two looks at what a process has said.
 const POLL: Duration = Duration::from_millis(2);
@@ -186,8 +191,29 @@ pub fn ask(program: &Path, arguments: &[&str]) -> Result<Output, String> {
         .map_err(|error| format!("{}: {error}", program.display()))
 }
 
-/// A port of loopback that nobody listens on now.
+/// A port of loopback that nobody listens on now, and that was not given out before. It lies below those that the
+/// kernel gives to outgoing connections, of which a run makes thousands.
 pub fn free_port() -> Result<SocketAddr, String> {
-    let probe = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    probe.map_err(|error| format!("no free port: {error}"))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..PORTS.len() {
+        let turn = std::process::id().wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let count = u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(turn % count).unwrap_or_default();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(format!("no free port from {} to {}", PORTS.start, PORTS.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_out_twice() {
+        let ports: std::collections::BTreeSet<SocketAddr> = (0..50).map(|_| free_port().expect("a port")).collect();
+        assert_eq!(ports.len(), 50);
+    }
 }

@@ -7,7 +7,7 @@ use crate::figures::Spread;
 
 const WIDTH: f64 = 720.0;
 const NAME_WIDTH: f64 = 110.0;
-const VALUE_WIDTH: f64 = 150.0;
+const VALUE_WIDTH: f64 = 190.0;
 const ROW: f64 = 24.0;
 const BAR: f64 = 15.0;
 
@@ -85,7 +85,7 @@ mod tests {
             own: false,
         };
         let svg = bars("t", &[row("a<b", 10.0), row("c", 5.0)]);
-        assert!(svg.contains("a&lt;b") && svg.contains("width=\"460.0\"") && svg.contains("width=\"230.0\""), "{svg}");
+        assert!(svg.contains("a&lt;b") && svg.contains("width=\"420.0\"") && svg.contains("width=\"210.0\""), "{svg}");
         assert_eq!(bars("t", &[row("a", 0.0)]), "", "nothing to see");
     }
 }

@@ -22,7 +22,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem aut
 h2 { margin: 2.5rem 0 0; border-top: 1px solid var(--line); padding-top: 1rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; margin: .8rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, .promises td { text-align: left; } .promises td { white-space: normal; }
+th:first-child, td:first-child, .promises th, .promises td { text-align: left; } .promises td { white-space: normal; }
 figure { margin: 1rem 0; } figcaption { font-weight: 600; } svg { width: 100%; max-width: 760px; }
 svg text { font: 12px system-ui, sans-serif; fill: currentColor; } svg .own { font-weight: 700; }
 .user { fill: var(--user); } .kernel { fill: var(--kernel); } .p50 { fill: var(--p50); } .p99 { fill: var(--p99); }
