@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::children::{CONTENDER_CORE, Nursery, Running, free_port};
-use crate::peers;
+use crate::probe;
 
 /// Which callbacks a filter has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl FilterEdge {
         })?;
         let mut edge = Self { address, admin, process };
         let deadline = Instant::now() + Duration::from_secs(15);
-        while !peers::ask_once(address, "/").is_ok_and(|answer| answer.is_the_backends()) {
+        while !probe::ask_once(address, "/").is_ok_and(|answer| answer.is_the_backends()) {
             edge.process.check()?;
             if Instant::now() > deadline {
                 return Err(format!("{name} is not ready after 15 s; its log ends: {}", edge.process.last_words()));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::children::Nursery;
 use crate::figures::Spread;
 use crate::filter_edge::{FilterEdge, Phases, module};
-use crate::load::{Found, Wrk};
+use crate::load::wrk::{Counts, Wrk};
 use crate::machine;
 use crate::options::{self, Options};
 use crate::peers;
@@ -42,7 +42,7 @@ const CONTENDERS: [(&str, Phases, u32); 4] = [
 
 struct Run {
     name: &'static str,
-    found: Found,
+    found: Counts,
     traps: f64,
     cpu_us: f64,
     /// Resident MiB, once a second.
@@ -51,12 +51,12 @@ struct Run {
 
 /// Runs the scenario and prints the report.
 pub fn run(options: &Options) -> Result<(), String> {
-    let lockgate = options.lockgate.as_deref().ok_or("lockgate not found; name it with --lockgate PATH")?;
+    let lockgate = options::installed(options.programs.lockgate.as_deref(), "lockgate")?;
     options::on_path("taskset").ok_or("needs taskset (util-linux), to keep the load off the edge's core")?;
     let program = options::on_path("wrk").ok_or("needs wrk")?;
     let nursery = Nursery::open()?;
     let wrk = Wrk::new(&program, &nursery, options.connections)?;
-    let backend = peers::backend(options, &nursery)?;
+    let backend = peers::backend(options, &nursery, options.backend, None)?;
     let before = machine::load_average();
     let mut edges = Vec::new();
     for (name, phases, limit) in CONTENDERS.into_iter().filter(|(name, ..)| options.wants(name)) {
@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         }
         edges.reverse();
     }
-    let text = report(options, &runs, &program, before);
+    let text = report(options, &runs, before);
     print!("{text}");
     match &options.markdown {
         Some(path) => std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display())),
@@ -127,7 +127,7 @@ fn line(run: &Run, connections: usize) -> String {
     )
 }
 
-fn report(options: &Options, runs: &[Run], wrk: &std::path::Path, load_before: f64) -> String {
+fn report(options: &Options, runs: &[Run], load_before: f64) -> String {
     let mut text = format!(
         "# filter-faults: wrk -t1 -c{} for {} s after {WARM_UP_SECONDS} s of warm-up, {} rounds, order reversed each round\n\n\
          One edge each, one worker, one filter that counts requests: `calm` never traps, `traps` at every {EVERY}th; `-both` \
@@ -174,7 +174,7 @@ fn report(options: &Options, runs: &[Run], wrk: &std::path::Path, load_before: f
         let _ = writeln!(text, "- {name}: {}", rounds.join(" | "));
     }
     text.push_str("\n## The machine\n\n");
-    for (name, fact) in machine::facts(options, wrk) {
+    for (name, fact) in machine::facts(options) {
         let _ = writeln!(text, "- {name}: {fact}");
     }
     let _ = writeln!(text, "- load average before and after: {load_before:.2}, {:.2}", machine::load_average());
@@ -196,7 +196,8 @@ mod tests {
 
     fn run(name: &'static str, traps: f64, refused: u64, broken: u64) -> Run {
         let errors = [0, broken, 0, refused, 0];
-        let found = Found { requests: 9000, duration_us: 1, bytes: 1, errors, p50_us: 1, p99_us: 1, max_us: 1 };
+        let found =
+            Counts { requests: 9000, duration_us: 1, bytes: 1, errors, p50_us: 1, p99_us: 1, p999_us: 1, max_us: 1 };
         Run { name, found, traps, cpu_us: 1.0, memory: Vec::new() }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::children::Nursery;
 use crate::figures::Spread;
 use crate::filter_edge::{FilterEdge, Phases, module};
-use crate::load::{Found, Wrk};
+use crate::load::wrk::{Counts, Wrk};
 use crate::machine;
 use crate::options::{self, Options};
 use crate::peers;
@@ -38,8 +38,8 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 
 struct Reloads {
     /// Without replacements, just before.
-    calm: Found,
-    found: Found,
+    calm: Counts,
+    found: Counts,
     seconds: f64,
     /// Resident and anonymous MiB: under load before the first, after every [`STEP`], and afterwards without load.
     before: Memory,
@@ -51,17 +51,17 @@ struct Reloads {
 
 /// Runs the scenario and prints the report.
 pub fn run(options: &Options) -> Result<(), String> {
-    let lockgate = options.lockgate.as_deref().ok_or("lockgate not found; name it with --lockgate PATH")?;
+    let lockgate = options::installed(options.programs.lockgate.as_deref(), "lockgate")?;
     options::on_path("taskset").ok_or("needs taskset (util-linux), to keep the load off the edge's core")?;
     let program = options::on_path("wrk").ok_or("needs wrk")?;
     let nursery = Nursery::open()?;
     let wrk = Wrk::new(&program, &nursery, options.connections)?;
-    let backend = peers::backend(options, &nursery)?;
+    let backend = peers::backend(options, &nursery, options.backend, None)?;
     let before = machine::load_average();
     let first = module(Phases::Both, u32::MAX, 0)?;
     let edge = FilterEdge::start(&nursery, NAME, lockgate, backend.address, &first)?;
     let measured = measure(options, &nursery, &wrk, &edge)?;
-    let text = report(options, &measured, &program, before);
+    let text = report(options, &measured, before);
     print!("{text}");
     match &options.markdown {
         Some(path) => std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display())),
@@ -94,7 +94,7 @@ fn resident(looks: &[Memory]) -> f64 {
     Spread::of(looks.iter().map(|look| look.resident_mib)).map_or(0.0, |spread| spread.median)
 }
 
-fn report(options: &Options, run: &Reloads, wrk: &std::path::Path, load_before: f64) -> String {
+fn report(options: &Options, run: &Reloads, load_before: f64) -> String {
     let [connect, read, write, status, timeout] = run.found.errors;
     let failed = run.found.broken() + run.found.refused();
     let mut text = format!(
@@ -141,7 +141,7 @@ fn report(options: &Options, run: &Reloads, wrk: &std::path::Path, load_before: 
         let _ = writeln!(text, "- {what}: {ratio:.3}; ≤ {MEMORY_BAR}: {verdict}");
     }
     text.push_str("\n## The machine\n\n");
-    for (name, fact) in machine::facts(options, wrk) {
+    for (name, fact) in machine::facts(options) {
         let _ = writeln!(text, "- {name}: {fact}");
     }
     let _ = writeln!(text, "- load average before and after: {load_before:.2}, {:.2}", machine::load_average());

@@ -5,37 +5,54 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::children::ask;
-use crate::options::Options;
+use crate::options::{Options, on_path};
 
 /// Facts in the order they are printed.
 pub type Facts = Vec<(&'static str, String)>;
 
 /// Of this machine and these programs.
-pub fn facts(options: &Options, wrk: &Path) -> Facts {
-    let cpu = read("/proc/cpuinfo");
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, model)| model);
+pub fn facts(options: &Options) -> Facts {
     let memory = read("/proc/meminfo");
     let memory = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     let version =
         |path: Option<&Path>, argument: &str| path.map_or("not found".into(), |path| first_line(path, argument));
+    let programs = &options.programs;
+    let lockgate = programs.lockgate.as_deref();
     let mut facts = vec![
         ("date", first_line(Path::new("date"), "--utc")),
-        ("cpu", cpu.unwrap_or("unknown").to_owned()),
+        ("cpu", cpu()),
         ("cores", cores().to_string()),
         ("memory", format!("{} MiB", memory.unwrap_or_default() / 1024)),
         ("kernel", first_line(Path::new("uname"), "-sr")),
         ("virtual", if read("/proc/cpuinfo").contains(" hypervisor") { "yes".into() } else { "not seen".into() }),
-        ("lockgate", version(options.lockgate.as_deref(), "--version")),
-        ("lockgate sha256", options.lockgate.as_deref().map_or("-".into(), fingerprint)),
-        ("nginx", version(options.nginx.as_deref(), "-v")),
-        ("rathole", version(options.rathole.as_deref(), "--version")),
-        ("wrk", first_line(wrk, "-v")),
+        ("lockgate", version(lockgate, "--version")),
+        ("lockgate sha256", lockgate.map_or("-".into(), fingerprint)),
+        ("nginx", version(programs.nginx.as_deref(), "-v")),
+        ("haproxy", version(programs.haproxy.as_deref(), "-v")),
+        ("envoy", version(programs.envoy.as_deref(), "--version")),
+        ("rathole", version(programs.rathole.as_deref(), "--version")),
+        ("wrk", version(on_path("wrk").as_deref(), "-v")),
+        ("h2load", version(on_path("h2load").as_deref(), "--version")),
         ("harness", if cfg!(debug_assertions) { "debug build" } else { "release build" }.into()),
     ];
     if let Some(commit) = commit() {
         facts.push(("commit of the tree", commit));
     }
     facts
+}
+
+fn cpu() -> String {
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or("unknown", |(_, model)| model).to_owned()
+}
+
+/// The date and what kind of machine, as a name of a folder.
+pub fn slug() -> String {
+    let words = format!("{} {} cores", cpu().split('@').next().unwrap_or_default(), cores()).to_ascii_lowercase();
+    let words = words.replace("(r)", " ").replace("(tm)", " ").replace(" cpu", " ");
+    let words: Vec<&str> = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!("{}-{}", first_line(Path::new("date"), "+%F"), words.join("-"))
 }
 
 /// Cores this process may use.

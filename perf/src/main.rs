@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   CPU 1            CPU 0                     CPU 1
-//!   wrk ───────────▶ contender (1 or 2 hops) ──▶ backend (this binary)
-//!                    ▲ /proc/PID/stat before and after
+//!   load ──────────▶ contender (1 or 2 hops) ──▶ backend
+//!                    ▲ /proc/PID before and after
 //! ```
 //!
 //! It refuses to judge by requests per second: on few cores those are the machine's, not the
@@ -12,57 +12,73 @@
 
 mod backend;
 mod children;
+mod compare;
 mod figures;
 mod filter_edge;
 mod filter_faults;
 mod filter_reloads;
+mod generator;
 mod json;
 mod load;
 mod machine;
-mod main_path;
 mod options;
 mod peers;
-mod report;
+mod probe;
+mod promises;
+mod scenarios;
+mod syscalls;
 mod usage;
 mod warden;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Usage: perf SCENARIO [OPTIONS]
+Usage: perf COMMAND [OPTIONS]
 
-  main-path       One hop against nginx and the tunnel against rathole: keep-alive GETs, 66-byte body
+  compare         Lockgate against nginx, HAProxy, Envoy and rathole, scenario by scenario
   filter-faults   A filter that traps on every 1,000th request against the same filter that never does
   filter-reloads  A filter that is replaced 1,000 times under load: failed requests, memory
 
-Options:
+Options of compare:
+  --list           Name the scenarios and who takes part
+  --only A,B       Only these scenarios
+  --check          Fail (exit 1) if a promise is broken by more than the noise, or a run of Lockgate fails
+  --out FOLDER     Where report.md, report.html and runs.json go [default: perf/runs/DATE-MACHINE]
+  --hold           Start the contenders, print their addresses and pids, and wait for Enter: for profilers
+  --haproxy PATH   [default: on PATH]
+  --envoy PATH     [default: $ENVOY, else on PATH]
+  --rathole PATH   [default: on PATH]
+
+Options of filter-faults and filter-reloads:
+  --connections N  Connections of wrk [default: 64]
+  --reloads N      How often filter-reloads replaces the filter [default: 1000]
+  --only A,B       Only these of filter-faults: calm, traps, calm-both, traps-both
+  --markdown FILE  Write the report there as well
+
+Options of all:
+  --quick          Short, one round, a part of the scenarios: to see that it works, not to measure
   --seconds N      Measured seconds of each run, after 1 s of warm-up [default: 5]
   --pairs N        Rounds; each runs every contender once [default: 5]
-  --connections N  Connections of wrk [default: 64]
-  --null           Also run a second, identical nginx: what the machine's noise looks like (A/A)
-  --reloads N      How often filter-reloads replaces the filter [default: 1000]
-  --quick          2 s, one round, 50 reloads: to see that it works, not to measure
-  --only A,B       Only these of: direct, local, nginx, tunnel, rathole; of filter-faults: calm, traps, calm-both, traps-both
-  --backend WHICH  own: this binary, a thread per connection; nginx: one event loop [default: own]
-  --hold           Start the contenders, print their addresses and pids, and wait for Enter: for profilers
-  --json FILE      Write every run as JSON
-  --markdown FILE  Write the report there as well
+  --backend WHICH  Of static bodies: nginx, one event loop; own: this binary [default: nginx if installed]
   --lockgate PATH  [default: beside this binary, else on PATH]
   --nginx PATH     [default: on PATH]
-  --rathole PATH   [default: on PATH]
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let asked = |run: fn(&options::Options) -> Result<(), String>| {
+        options::Options::parse(rest).and_then(|options| run(&options))
+    };
     let outcome = match arguments.first().map(String::as_str) {
-        Some("main-path") => options::Options::parse(&arguments[1..]).and_then(|options| main_path::run(&options)),
-        Some("filter-faults") => {
-            options::Options::parse(&arguments[1..]).and_then(|options| filter_faults::run(&options))
-        }
-        Some("filter-reloads") => {
-            options::Options::parse(&arguments[1..]).and_then(|options| filter_reloads::run(&options))
-        }
-        Some("backend") => backend::run(&arguments[1..]),
+        Some("compare") => asked(compare::run),
+        Some("filter-faults") => asked(filter_faults::run),
+        Some("filter-reloads") => asked(filter_reloads::run),
+        // The other processes of this binary.
+        Some("backend") => backend::run(rest),
+        Some("generator") => generator::run(rest),
+        Some("relay") => peers::relay(rest),
+        Some("ask") => probe::run(rest),
         Some("warden") => warden::run(),
         Some("-h" | "--help") => {
             print!("{HELP}");

@@ -49,7 +49,7 @@ impl Memory {
     pub fn of(roots: &[u32]) -> Self {
         let mut memory = Self::default();
         for stat in family(roots) {
-            let status = fs::read_to_string(format!("/proc/{}/status", stat.pid)).unwrap_or_default();
+            let status = status(stat.pid);
             memory.resident_mib += field_kib(&status, "VmRSS:") / 1024.0;
             memory.anonymous_mib += field_kib(&status, "RssAnon:") / 1024.0;
         }
@@ -57,6 +57,36 @@ impl Memory {
     }
 }
 
+/// The most memory these processes had since they began, or since [`forget_peaks`], in MiB.
+pub fn peak_mib(roots: &[u32]) -> f64 {
+    family_pids(roots).map(|pid| field_kib(&status(pid), "VmHWM:") / 1024.0).sum()
+}
+
+/// Lets the peaks of these processes begin anew at what they have now.
+pub fn forget_peaks(roots: &[u32]) {
+    for pid in family_pids(roots) {
+        let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+/// Context switches of all threads of these processes and their descendants, wanted and not.
+pub fn context_switches(roots: &[u32]) -> f64 {
+    let threads = family_pids(roots).flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+    let statuses = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+    let fields = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"];
+    statuses.map(|status| fields.iter().map(|field| field_kib(&status, field)).sum::<f64>()).sum()
+}
+
+/// The processes named and every descendant.
+pub fn family_pids(roots: &[u32]) -> impl Iterator<Item = u32> {
+    family(roots).into_iter().map(|stat| stat.pid)
+}
+
+fn status(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+}
+
+/// A number of a status file; the unit of memory there is KiB.
 fn field_kib(status: &str, name: &str) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|value| value.split_whitespace().next()).and_then(|value| value.parse().ok()).unwrap_or_default()

@@ -2,7 +2,7 @@
 //! written when the harness is gone, however it went (Ctrl-C, panic, SIGKILL).
 //!
 //! ```text
-//!   harness ── "+ PID START", "- PID", "dir PATH" ──▶ stdin of `perf warden`
+//!   harness ── "+ PID START", "- PID", "dir PATH", "netns NAME" ──▶ stdin of `perf warden`
 //!   harness gone ─▶ end of input ─▶ SIGTERM, 2 s, SIGKILL to what is left ─▶ remove PATH
 //! ```
 //!
@@ -60,6 +60,10 @@ impl Warden {
         self.say(&format!("dir {}", folder.display()));
     }
 
+    pub fn remove_namespace_at_end(&self, name: &str) {
+        self.say(&format!("netns {name}"));
+    }
+
     fn say(&self, words: &str) {
         // A poisoned line means a panic is under way; the end of input will say the rest.
         if let Ok(mut line) = self.line.lock()
@@ -80,7 +84,7 @@ impl Drop for Line {
 /// The second process: listens until the harness is gone, then clears up.
 pub fn run() -> Result<(), String> {
     let mut watched = BTreeMap::new();
-    let mut folders = Vec::new();
+    let (mut folders, mut namespaces) = (Vec::new(), Vec::new());
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["+", pid, start] => {
@@ -91,6 +95,7 @@ pub fn run() -> Result<(), String> {
             ["-", pid] => {
                 pid.parse::<u32>().ok().and_then(|pid| watched.remove(&pid));
             }
+            ["netns", name] => namespaces.push((*name).to_owned()),
             _ => folders.extend(line.strip_prefix("dir ").map(PathBuf::from)),
         }
     }
@@ -105,6 +110,9 @@ pub fn run() -> Result<(), String> {
     }
     for &pid in watched.keys() {
         signal(pid, "KILL");
+    }
+    for name in namespaces {
+        let _ = Command::new("ip").args(["netns", "delete", &name]).stderr(Stdio::null()).status();
     }
     for folder in folders {
         let _ = std::fs::remove_dir_all(folder);
