@@ -54,9 +54,7 @@ impl Server {
 /// Serves streams, one after the other.
 async fn work(server: Rc<Server>, mut job: Job, mut next: Next<Job>) {
     loop {
-        let Job { table, request, respond, entered } = job;
-        serve_stream(&server, &table, request, respond).await;
-        drop((entered, table));
+        serve_stream(&server, job).await;
         match next.wait(&server.crew).await {
             Some(next) => job = next,
             None => return,
@@ -64,17 +62,13 @@ async fn work(server: Rc<Server>, mut job: Job, mut next: Next<Job>) {
     }
 }
 
-/// Serves one stream to its end.
-async fn serve_stream(
-    server: &Server,
-    table: &Table,
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
+/// Serves one stream to its end, or until it is a WebSocket's.
+async fn serve_stream(server: &Rc<Server>, job: Job) {
+    let Job { table, request, respond, entered } = job;
     let responder = Responder::new(respond);
     let named = Cell::new(None);
     let relayed = {
-        let mut relay = pin!(relay(server, table, request, &responder, &named));
+        let mut relay = pin!(relay(server, &table, request, &responder, &named));
         std::future::poll_fn(|cx| match relay.as_mut().poll(cx) {
             Poll::Ready(response) => Poll::Ready(Some(response)),
             // The client is gone, so is the stream: whatever runs at the backend is cancelled.
@@ -93,6 +87,20 @@ async fn serve_stream(
             fault(&error)
         }
     };
+    if response.websocket {
+        // It may be open for days, and needs a third of what this task keeps for requests.
+        let server = server.clone();
+        tokio::task::spawn_local(async move {
+            respond_with(&server, &responder, response, &named).await;
+            drop(entered);
+        });
+        return;
+    }
+    respond_with(server, &responder, response, &named).await;
+}
+
+/// Sends a response to its end.
+async fn respond_with(server: &Server, responder: &Responder, response: Response, named: &Option<Named>) {
     let Response { status, mut headers, websocket, body, upload, .. } = response;
     let status = if websocket { StatusCode::OK } else { status };
     if websocket {
@@ -105,7 +113,7 @@ async fn serve_stream(
         responder.reset(Reason::INTERNAL_ERROR);
         if error.side == Side::Backend {
             server.shard.error(&error);
-            let (id, app) = words(&named);
+            let (id, app) = words(named);
             tracing::warn!(id, app, reason = error.kind.cause(), detail = %error.detail, "a response broke off");
         }
     }

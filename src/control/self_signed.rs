@@ -21,7 +21,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A chain and its key.
 pub type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The certificate for `name` (a host name or `*.parent`) from `dir`, made if it is missing or
+/// The certificate for `name` (a host name, `*.parent` or an address) from `dir`, made if it is missing or
 /// nearly over.
 ///
 /// # Errors
@@ -51,7 +51,9 @@ pub fn known(dir: &Path) -> Vec<CertificateDer<'static>> {
 
 fn create(name: &str) -> Result<String, rcgen::Error> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    // An IPv6 address is written in brackets in a URL and without them in a certificate.
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let mut params = CertificateParams::new(vec![bare.to_owned()])?;
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, format!("{name} (Lockgate, self-signed)").chars().take(64).collect::<String>());
     params.distinguished_name = subject;
@@ -79,6 +81,18 @@ fn lasts(leaf: &CertificateDer<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::tunnel::scratch::Scratch;
+
+    #[test]
+    fn an_address_is_a_name_too() {
+        let dir = Scratch::new();
+        for (host, octets) in [("127.0.0.1", 4), ("[::1]", 16)] {
+            let (chain, _) = open_or_create(dir.path(), host).expect("made");
+            let (_, leaf) = X509Certificate::from_der(&chain[0]).expect("a certificate");
+            let names = leaf.subject_alternative_name().expect("readable").expect("there");
+            let address = &names.value.general_names[0];
+            assert!(matches!(address, x509_parser::extensions::GeneralName::IPAddress(ip) if ip.len() == octets));
+        }
+    }
 
     #[test]
     fn a_certificate_is_made_once_and_kept() {

@@ -1,12 +1,14 @@
 //! Which certificate answers for which name.
 //!
 //! ```text
-//!   server name ─▶ exact ─▶ *.parent ─▶ the default (no name given, or an unknown one)
+//!   server name ─▶ exact ─▶ *.parent ─▶ the default (an unknown name)
+//!   none ─▶ the first for an address (who dials one gives no name) ─▶ the default
 //! ```
 //!
 //! Built whole for each configuration; refuses a certificate whose key does not fit.
 
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -25,6 +27,8 @@ use crate::tls::{VERSIONS, alpn, provider};
 pub struct Certificates {
     exact: HashMap<String, Arc<CertifiedKey>>,
     wildcard: HashMap<String, Arc<CertifiedKey>>,
+    /// For an IP address: names are never addresses in a ClientHello (RFC 6066, 3).
+    addressed: Option<Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
 }
 
@@ -47,6 +51,9 @@ impl Certificates {
         })?;
         let certified = Arc::new(certified);
         for name in &names {
+            if is_address(name) {
+                self.addressed.get_or_insert_with(|| certified.clone());
+            }
             match name.strip_prefix("*.") {
                 Some(parent) => self.wildcard.entry(parent.to_owned()).or_insert_with(|| certified.clone()),
                 None => self.exact.entry(name.clone()).or_insert_with(|| certified.clone()),
@@ -77,9 +84,11 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named =
-            hello.server_name().and_then(|name| self.find(&name.trim_end_matches('.').to_ascii_lowercase()).cloned());
-        named.or_else(|| self.default.clone())
+        let found = match hello.server_name() {
+            Some(name) => self.find(&name.trim_end_matches('.').to_ascii_lowercase()),
+            None => self.addressed.as_ref(),
+        };
+        found.or(self.default.as_ref()).cloned()
     }
 }
 
@@ -108,6 +117,19 @@ impl PublicTls {
     }
 }
 
+/// Whether a host is written as an address: `192.0.2.1` or `[2001:db8::1]`.
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// An address of a certificate as a host is written.
+fn address(bytes: &[u8]) -> Option<String> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(v4).to_string());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|v6| format!("[{}]", Ipv6Addr::from(v6)))
+}
+
 /// DNS names and addresses of a certificate, lower case (RFC 6125, 6.4: the common name is not
 /// looked at).
 fn names_of(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {
@@ -118,11 +140,30 @@ fn names_of(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {
         .flat_map(|alternatives| &alternatives.value.general_names)
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => address(bytes),
             _ => None,
         })
         .collect();
     if names.is_empty() {
-        return Err("the certificate names no DNS name (subjectAltName)".into());
+        return Err("the certificate names no host and no address (subjectAltName)".into());
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_and_addresses() {
+        for (host, named) in
+            [("a.test", "a.test"), ("*.b.test", "*.b.test"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")]
+        {
+            let pair = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+            let key = PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
+            let mut certificates = Certificates::default();
+            assert_eq!(certificates.add(vec![pair.cert.der().clone()], key).unwrap(), [named]);
+            assert_eq!(certificates.addressed.is_some(), is_address(named), "{host}");
+        }
+    }
 }

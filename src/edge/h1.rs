@@ -17,6 +17,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -29,7 +30,7 @@ use crate::http::h1::lines::HeadLimits;
 use crate::http::h1::request::{self, RequestHead, Target};
 use crate::http::h1::writer::BodyWriter;
 use crate::http::h1::{Conn, Framing, Inbound, Reject, Shared, encode};
-use crate::http::upload::write_beside;
+use crate::http::upload::{Upload, write_beside};
 use crate::http::{Body, Interim, Peer, Response, Version, websocket};
 use crate::io::clock::Watchdog;
 use crate::io::socket;
@@ -38,9 +39,9 @@ use crate::tls::Stream;
 use close::{drain_request, linger};
 use write::{UploadWatch, poll_ahead, write_body};
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
-    let _guard = door.drain.guard();
+/// Serves a connection until it ends, or is a WebSocket's. What is `held` counts it, and goes with it.
+pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>, held: impl Sized + 'static) {
+    let held = (door.drain.guard(), held);
     let conn = Rc::new(RefCell::new(Conn::new(stream, Side::Client)));
     let seat = door.local_drain.seat();
     let mut session = Session { door, peer, conn, watchdog: Watchdog::default(), seat };
@@ -48,7 +49,22 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>) {
         Ok(()) => {}
         Err(Ending::Linger) => linger(&session.conn).await,
         Err(Ending::Cut) => socket::reset_on_close(session.conn.borrow().io().tcp()),
+        // It may be open for days, and needs a tenth of what this task keeps for requests.
+        Err(Ending::Switched(body, upload)) => {
+            let idle = door.limits.body_idle_timeout;
+            tokio::task::spawn_local(pass_on(session.conn.clone(), idle, body, upload, held));
+        }
     }
+}
+
+/// Passes the bytes of an open WebSocket on, until both directions have ended.
+async fn pass_on(conn: Shared, idle: Duration, body: Body, upload: Option<Upload>, held: impl Sized) {
+    let write = write_body(conn.clone(), idle, body, BodyWriter::new(Framing::UntilClose), true);
+    match write_beside(write, upload, true).await {
+        Ok(()) => linger(&conn).await,
+        Err(_) => socket::reset_on_close(conn.borrow().io().tcp()),
+    }
+    drop(held);
 }
 
 /// How a connection ends other than quietly.
@@ -57,6 +73,8 @@ enum Ending {
     Linger,
     /// The client must notice that what it has is not all.
     Cut,
+    /// To a WebSocket: what comes back from the application, and what goes there.
+    Switched(Body, Option<Upload>),
 }
 
 struct Session<'a> {
@@ -148,8 +166,7 @@ impl Session<'_> {
         let arrived = self.arrive(head);
         let response = self.drive(arrived).await?;
         if let (Some(key), true) = (&key, response.websocket) {
-            self.switch(response, key).await?;
-            return Ok(false);
+            return Err(self.switch(response, key));
         }
         {
             let conn = self.conn.borrow();
@@ -280,7 +297,7 @@ impl Session<'_> {
     }
 
     /// Accepts a WebSocket and carries its bytes until both directions have ended.
-    async fn switch(&mut self, response: Response, key: &HeaderValue) -> Result<(), Ending> {
+    fn switch(&self, response: Response, key: &HeaderValue) -> Ending {
         let Response { mut headers, body, upload, .. } = response;
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -293,9 +310,7 @@ impl Session<'_> {
             encode::response_head(conn.head_buffer(), Version::Http11, status, &headers, Framing::None, true);
             conn.open_gate();
         }
-        let writer = BodyWriter::new(Framing::UntilClose);
-        let write = write_body(self.conn.clone(), self.door.limits.body_idle_timeout, body, writer, true);
-        write_beside(write, upload, true).await.map_err(|_| Ending::Cut)
+        Ending::Switched(body, upload)
     }
 
     /// Answers what was refused; always the end of the connection.

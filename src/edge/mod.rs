@@ -118,9 +118,9 @@ fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
             return refuse("connections");
         };
         tokio::task::spawn_local(async move {
-            let _counted = (door.shard.connection(false), place);
+            let counted = (door.shard.connection(false), place);
             socket::keep_alive(&tcp);
-            h1::serve(&door, Stream::Plain(tcp), Rc::new(peer)).await;
+            h1::serve(&door, Stream::Plain(tcp), Rc::new(peer), counted).await;
         });
         return;
     }
@@ -193,15 +193,16 @@ async fn serve_tls(door: Rc<Door>, tcp: TcpStream, mut peer: Peer) {
             deliver(&door, stream, peer.addr, link);
         }
         Caller::Client(stream, server_name, place) => {
-            let _counted = (door.shard.connection(true), place);
+            let counted = (door.shard.connection(true), place);
             peer.server_name = server_name;
             peer.tls_version = stream.tls().and_then(|tls| tls.protocol_version()).and_then(tls_version);
             socket::keep_alive(stream.tcp());
             let http2 = stream.tls().and_then(|tls| tls.alpn_protocol()).is_some_and(|name| name == alpn::H2);
             if http2 {
                 h2::serve(&door, stream, Rc::new(peer)).await;
+                drop(counted);
             } else {
-                h1::serve(&door, stream, Rc::new(peer)).await;
+                h1::serve(&door, stream, Rc::new(peer), counted).await;
             }
         }
     }

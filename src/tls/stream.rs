@@ -57,6 +57,15 @@ impl Stream {
         }
     }
 
+    /// Whether a read may give something: what is known without one.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // An error is the next read's to tell.
+            Self::Plain(tcp) => tcp.poll_read_ready(cx).map(|_| ()),
+            Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+
     /// The TLS session, if there is one.
     #[must_use]
     pub fn tls(&self) -> Option<&Connection> {

@@ -151,13 +151,28 @@ impl Conn {
             }
             _ => BODY_READ_BYTES,
         };
+        if self.io.poll_readable(cx).is_pending() {
+            self.rest();
+            return Poll::Pending;
+        }
         if self.input.capacity() - self.input.len() < want.min(1024) {
             self.input.reserve(want);
         }
-        let read = ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input))?;
+        let polled = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
+        if polled.is_pending() {
+            self.rest();
+        }
+        let read = ready!(polled)?;
         self.read_ended = read == 0;
         self.bytes_read += read as u64;
         Poll::Ready(Ok(read))
+    }
+
+    /// Whoever waits for the peer's next byte pins no buffer: most connections wait most of the time.
+    fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
     }
 
     /// The next piece of the body; `None` at its end.
