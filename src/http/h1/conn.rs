@@ -163,7 +163,10 @@ impl Conn {
             self.rest();
         }
         let read = ready!(polled)?;
-        self.read_ended = read == 0;
+        if read == 0 {
+            self.read_ended = true;
+            self.rest();
+        }
         self.bytes_read += read as u64;
         Poll::Ready(Ok(read))
     }
@@ -172,6 +175,9 @@ impl Conn {
     fn rest(&mut self) {
         if self.input.is_empty() {
             self.input = BytesMut::new();
+        }
+        if matches!(self.inbound, Inbound::Raw) {
+            self.output.rest();
         }
     }
 

@@ -58,6 +58,13 @@ impl Output {
         &mut self.tail
     }
 
+    /// No head will be written for long: its buffer goes, if it is empty.
+    pub(super) fn rest(&mut self) {
+        if self.tail.is_empty() {
+            self.tail = BytesMut::new();
+        }
+    }
+
     /// Writes once; the number of bytes written.
     pub(super) fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = Pin::new(stream);
