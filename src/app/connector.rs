@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 
 use super::report::ConnectorReport;
 use super::{StartError, failed, open_admin};
+use crate::backend::policy::{Allow, At, Policy, Range};
 use crate::backend::dns;
-use crate::config::ConnectorConfig;
+use crate::config::{Cidr, ConnectorConfig, DialSettings, Whereabouts};
 use crate::connector::{self, Credentials, Running, Setup, Status};
 use crate::drain::{self, Drain, Ending};
 use crate::io::worker::Workers;
@@ -46,6 +47,7 @@ impl Connector {
             data_dir: config.data_dir.clone(),
             credentials: credentials.clone(),
             limits,
+            policy: policy(&config.dial),
             resolver: dns::Office::start(office),
             metrics: metrics.clone(),
             drain: watch,
@@ -77,4 +79,17 @@ impl Connector {
     pub async fn stop(&self, grace: Duration) -> Ending {
         self.drain.drain(grace).await
     }
+}
+
+fn policy(dial: &DialSettings) -> Policy {
+    let range = |cidr: &Cidr| Range::new(cidr.network(), cidr.prefix());
+    let allow = dial.allow.iter().map(|destination| {
+        let at = match &destination.at {
+            Whereabouts::Range(cidr) => At::Range(range(cidr)),
+            Whereabouts::Name(name) => At::Name(name.clone()),
+            Whereabouts::Below(parent) => At::Below(parent.clone()),
+        };
+        Allow { at, port: destination.port }
+    });
+    Policy::new(allow, dial.deny.iter().map(range))
 }
