@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 
 use super::report::ConnectorReport;
 use super::{StartError, failed, open_admin};
-use crate::backend::policy::{Allow, At, Policy, Range};
 use crate::backend::dns;
+use crate::backend::policy::{Allow, At, Policy, Range};
 use crate::config::{Cidr, ConnectorConfig, DialSettings, Whereabouts};
 use crate::connector::{self, Credentials, Running, Setup, Status};
 use crate::drain::{self, Drain, Ending};
@@ -36,6 +36,22 @@ impl Connector {
         credentials: Credentials,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
+        let resolver = dns::Office::start(office);
+        Self::start_with(office, workers, config, credentials, metrics, resolver).await
+    }
+
+    /// The same with a resolver of one's own.
+    ///
+    /// # Errors
+    /// As [`Connector::start`].
+    pub async fn start_with(
+        office: &Handle,
+        workers: &Workers,
+        config: &ConnectorConfig,
+        credentials: Credentials,
+        metrics: Arc<Metrics>,
+        resolver: dns::Office,
+    ) -> Result<Self, StartError> {
         let (drain, watch) = drain::channel();
         let limits = Limits {
             backend_connections: config.limits.backend_connections,
@@ -48,7 +64,7 @@ impl Connector {
             credentials: credentials.clone(),
             limits,
             policy: policy(&config.dial),
-            resolver: dns::Office::start(office),
+            resolver,
             metrics: metrics.clone(),
             drain: watch,
         };

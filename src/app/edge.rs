@@ -247,8 +247,7 @@ impl Parts {
         let limits = Rc::new(self.limits);
         let fleet = Fleet::start(metrics, self.core.pushes.subscribe(), self.office.clone(), mail);
         // All that this process dials itself, apps of the group local and the filters' services, stands in its own file.
-        let backends =
-            Backends::new(limits.clone(), Resolver::new(self.resolver), Policy::unchecked(), shard.clone());
+        let backends = Backends::new(limits.clone(), Resolver::new(self.resolver), Policy::unchecked(), shard.clone());
         let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());
         let relay = Relay::new(fleet, backends, limits.clone(), shard.clone());
         let access = self.access.map(AccessLog::start);

@@ -94,9 +94,9 @@ impl Policy {
             ],
             at => vec![Allow { at, port }],
         });
-        let always = ALWAYS.iter().filter_map(|&(what, network, prefix)| {
-            Some((what, Range::new(network.parse::<IpAddr>().ok()?, prefix)))
-        });
+        let always = ALWAYS
+            .iter()
+            .filter_map(|&(what, network, prefix)| Some((what, Range::new(network.parse::<IpAddr>().ok()?, prefix))));
         let own = deny.into_iter().map(|range| ("in its own deny list", range));
         Self(Some(Rules { allow: allow.collect(), deny: own.chain(always).collect() }))
     }
@@ -308,7 +308,9 @@ mod tests {
                 assert!(!permits(&policy, "app.corp", ip), "{ip} {policy:?}");
             }
         }
-        for ip in ["10.0.0.5", "192.168.1.1", "172.16.0.9", "fd00::5", "2001:db8::1", "93.184.216.34", "64:ff9b::10.0.0.5"] {
+        for ip in
+            ["10.0.0.5", "192.168.1.1", "172.16.0.9", "fd00::5", "2001:db8::1", "93.184.216.34", "64:ff9b::10.0.0.5"]
+        {
             assert!(permits(&Policy::new([], []), "app.corp", ip), "{ip}");
         }
         assert!(NEVER.iter().all(|ip| permits(&Policy::unchecked(), "app.corp", ip)));
@@ -366,7 +368,17 @@ mod tests {
 
     #[test]
     fn t07_a_number_is_no_name() {
-        for host in ["127.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "127.0.0.1.", "1.2.3.4.5", "a.0x", "256.1.1.1"] {
+        for host in [
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0X7F.1",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "1.2.3.4.5",
+            "a.0x",
+            "256.1.1.1",
+        ] {
             assert!(Policy::new([], []).check_host(&place(host)).is_err(), "{host}");
             assert!(Policy::unchecked().check_host(&place(host)).is_ok(), "{host}");
         }

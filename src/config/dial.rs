@@ -172,7 +172,10 @@ mod tests {
             assert_eq!(destination.to_string(), shown, "{given}");
             assert_eq!(shown.parse(), Ok(destination), "{shown}");
         }
-        assert_eq!("127.1".parse::<Destination>(), Err("\"127.1\" means the address 127.0.0.1; write it so".to_owned()));
+        assert_eq!(
+            "127.1".parse::<Destination>(),
+            Err("\"127.1\" means the address 127.0.0.1; write it so".to_owned())
+        );
         for bad in [
             "",
             ":80",
