@@ -24,8 +24,8 @@ use tokio::runtime::Handle;
 
 use crate::backend::{Backend, Journal};
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PREFACE, PUSH_PROMISE, SETTINGS, block, credit,
-    frame, headers, settings,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADER_TABLE_SIZE, HEADERS, PREFACE, PUSH_PROMISE,
+    SETTINGS, block, credit, frame, headers, settings,
 };
 use crate::world::{Scratch, loopback, within};
 
@@ -87,7 +87,9 @@ impl Lure {
         let mut frames = Frames::over(stream);
         let control = headers(1, &service("control"), 0);
         let config = control_message(push);
-        frames.write(&[PREFACE, &settings(&[]), &control, &frame(DATA, 0, 1, &config)].concat()).await;
+        frames
+            .write(&[PREFACE, &settings(&[(HEADER_TABLE_SIZE, 0)]), &control, &frame(DATA, 0, 1, &config)].concat())
+            .await;
         frames
     }
 }
