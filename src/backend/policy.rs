@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   host ─ a number in disguise ─▶ refused
-//!     └─ resolve ─▶ each address ─▶ the IPv4 address inside it, if any
+//!     └─ resolve ─▶ each address ─▶ the IPv4 address inside it, if any; its own wrapping in a range of deny ─▶ refused
 //!           ├─ in a range of deny, and in none of allow as narrow ─▶ refused
 //!           ├─ in a range of allow ─▶ permitted
 //!           └─ else: permitted if allow is empty or names the host
@@ -136,6 +136,9 @@ impl Rules {
     /// `Err` with why not, and what the operator of the connector can write.
     fn judge(&self, host: &str, address: SocketAddr) -> std::result::Result<(), String> {
         let (ip, port) = (inner(address.ip()), address.port());
+        if ip != address.ip() && self.deny.iter().any(|(_, range)| range.contains(address.ip())) {
+            return Err(format!("this connector does not dial {}: its deny list has a range for it", address.ip()));
+        }
         let denied = self.deny.iter().filter(|(_, range)| range.contains(ip)).max_by_key(|(_, range)| range.prefix);
         let at_port = self.allow.iter().filter(|allow| allow.port.is_none_or(|only| only == port));
         let allowed = at_port.clone().filter_map(|allow| match &allow.at {
@@ -322,6 +325,7 @@ mod tests {
         let corp = Policy::new([allow(At::Below("corp".into()))], []);
         let mixed = Policy::new([allow(range("10.0.0.0", 8))], [Range::new([10, 0, 0, 66], 32)]);
         let at_port = Policy::new([Allow { at: name("localhost"), port: Some(80) }], []);
+        let no_nat64 = Policy::new([allow(range("10.0.0.5", 32))], [Range::new(Ipv6Addr::UNSPECIFIED, 0)]);
         let other_port = Policy::new([Allow { at: name("localhost"), port: Some(81) }], []);
         for (policy, host, ip, permitted) in [
             (&loopback, "127.0.0.1", "127.0.0.1", true),
@@ -339,6 +343,8 @@ mod tests {
             (&mixed, "a", "10.0.0.65", true),
             (&mixed, "a", "10.0.0.66", false),
             (&mixed, "a", "64:ff9b::10.0.0.66", false),
+            (&no_nat64, "a", "64:ff9b::10.0.0.5", false),
+            (&no_nat64, "a", "10.0.0.5", true),
             (&at_port, "a", "127.0.0.1", true),
             (&at_port, "localhost", "::1", true),
             (&at_port, "localhost", "10.0.0.5", false),
