@@ -164,8 +164,8 @@ impl Rules {
 /// What to write so that `entry` may be dialled.
 fn told(entry: &str) -> String {
     format!(
-        "if it shall be dialled, put \"{entry}\" into allow under [dial] in connector.toml, beside everything else that \
-         this connector dials, or start it with --allow {entry}"
+        "if it shall be dialled, write allow = [\"{entry}\"] under [dial] in connector.toml, with everything else that \
+         this connector dials in the same list, or start it with --allow {entry}"
     )
 }
 
@@ -362,9 +362,9 @@ mod tests {
         assert_eq!(left, sockets(&["10.0.0.5"]));
         let error = policy.permitted(&place("a"), sockets(&["::ffff:127.0.0.1", "::1"])).unwrap_err();
         assert_eq!(error.kind, Kind::BackendForbidden);
-        let detail = "http://a:80: this connector does not dial 127.0.0.1, a loopback address; if it shall be dialled, put \
-                      \"127.0.0.1:80\" into allow under [dial] in connector.toml, beside everything else that this connector \
-                      dials, or start it with --allow 127.0.0.1:80";
+        let detail = "http://a:80: this connector does not dial 127.0.0.1, a loopback address; if it shall be dialled, write \
+                      allow = [\"127.0.0.1:80\"] under [dial] in connector.toml, with everything else that this connector \
+                      dials in the same list, or start it with --allow 127.0.0.1:80";
         assert_eq!(error.detail, detail);
         let named = Policy::new([allow(name("b"))], []);
         let error = named.permitted(&place("a"), sockets(&["10.0.0.5"])).unwrap_err();
