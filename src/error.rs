@@ -119,6 +119,9 @@ kinds! {
     BackendCertificate "backend-unreachable" BAD_GATEWAY Backend
         "The application's certificate was not accepted."
         "Operator: name its authority in backend_ca, correct its name or renew it; the log says which check failed.";
+    BackendForbidden "backend-forbidden" BAD_GATEWAY Backend
+        "The connector may not connect to the application's address."
+        "Operator: the log says which address it is and what to write into connector.toml on the connector's machine, if it shall be dialled.";
     BackendClosed "backend-closed" BAD_GATEWAY Backend
         "The application closed the connection without answering."
         "Try again. Operator: look at the application's own log for this time.";

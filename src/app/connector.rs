@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use super::report::ConnectorReport;
 use super::{StartError, failed, open_admin};
 use crate::backend::dns;
-use crate::config::ConnectorConfig;
+use crate::backend::policy::{Allow, At, Policy, Range};
+use crate::config::{Cidr, ConnectorConfig, DialSettings, Whereabouts};
 use crate::connector::{self, Credentials, Running, Setup, Status};
 use crate::drain::{self, Drain, Ending};
 use crate::io::worker::Workers;
@@ -35,6 +36,22 @@ impl Connector {
         credentials: Credentials,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
+        let resolver = dns::Office::start(office);
+        Self::start_with(office, workers, config, credentials, metrics, resolver).await
+    }
+
+    /// The same with a resolver of one's own.
+    ///
+    /// # Errors
+    /// As [`Connector::start`].
+    pub async fn start_with(
+        office: &Handle,
+        workers: &Workers,
+        config: &ConnectorConfig,
+        credentials: Credentials,
+        metrics: Arc<Metrics>,
+        resolver: dns::Office,
+    ) -> Result<Self, StartError> {
         let (drain, watch) = drain::channel();
         let limits = Limits {
             backend_connections: config.limits.backend_connections,
@@ -46,7 +63,8 @@ impl Connector {
             data_dir: config.data_dir.clone(),
             credentials: credentials.clone(),
             limits,
-            resolver: dns::Office::start(office),
+            policy: policy(&config.dial),
+            resolver,
             metrics: metrics.clone(),
             drain: watch,
         };
@@ -77,4 +95,17 @@ impl Connector {
     pub async fn stop(&self, grace: Duration) -> Ending {
         self.drain.drain(grace).await
     }
+}
+
+fn policy(dial: &DialSettings) -> Policy {
+    let range = |cidr: &Cidr| Range::new(cidr.network(), cidr.prefix());
+    let allow = dial.allow.iter().map(|destination| {
+        let at = match &destination.at {
+            Whereabouts::Range(cidr) => At::Range(range(cidr)),
+            Whereabouts::Name(name) => At::Name(name.clone()),
+            Whereabouts::Below(parent) => At::Below(parent.clone()),
+        };
+        Allow { at, port: destination.port }
+    });
+    Policy::new(allow, dial.deny.iter().map(range))
 }

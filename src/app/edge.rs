@@ -16,7 +16,7 @@ use super::filter_report::FilterReport;
 use super::filters::Filters;
 use super::report::EdgeReport;
 use super::{StartError, cannot_listen, failed, open_admin, snapshot};
-use crate::backend::{Backends, Resolver, dns};
+use crate::backend::{Backends, Policy, Resolver, dns};
 use crate::config::{EdgeConfig, LOCAL_GROUP};
 use crate::control::ca::Authority;
 use crate::control::desk::{self, Clerk};
@@ -246,7 +246,8 @@ impl Parts {
         let shard = Shard::start(&metrics);
         let limits = Rc::new(self.limits);
         let fleet = Fleet::start(metrics, self.core.pushes.subscribe(), self.office.clone(), mail);
-        let backends = Backends::new(limits.clone(), Resolver::new(self.resolver), shard.clone());
+        // All that this process dials itself, apps of the group local and the filters' services, stands in its own file.
+        let backends = Backends::new(limits.clone(), Resolver::new(self.resolver), Policy::unchecked(), shard.clone());
         let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());
         let relay = Relay::new(fleet, backends, limits.clone(), shard.clone());
         let access = self.access.map(AccessLog::start);

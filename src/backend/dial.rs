@@ -1,4 +1,5 @@
-//! Opens a connection to a place: resolve, connect, TLS. Every failure has its own kind.
+//! Opens a connection to a place: resolve, check, connect to what was checked, TLS. Every failure has
+//! its own kind.
 
 use std::io;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::dns::Resolver;
+use super::policy::Policy;
 use super::target::{Place, Protocol};
 use crate::error::{Error, Kind, Result};
 use crate::io::socket;
@@ -19,17 +21,20 @@ pub(super) struct Dialled {
     pub(super) http2: bool,
 }
 
-/// Dials the addresses of `place` in turn until one answers.
+/// Dials the addresses of `place` that `policy` permits in turn, until one answers.
 pub(super) async fn dial(
     place: &Place,
     config: Option<&Arc<ClientConfig>>,
     resolver: &Resolver,
+    policy: &Policy,
     timeout: Duration,
 ) -> Result<Dialled> {
+    policy.check_host(place)?;
     let addresses = resolver
         .resolve(&place.host, place.port)
         .await
         .map_err(|reason| Error::new(Kind::BackendDns, format!("{}: {reason}", place.host)))?;
+    let addresses = policy.permitted(place, addresses)?;
     // Each address gets its share, so that a dead first one does not eat the time of the second.
     let share = timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).clamp(1, 3);
     let mut last = None;

@@ -72,6 +72,22 @@ impl Office {
         Self { questions }
     }
 
+    /// A resolver that knows what `answer` says, with how long it is true, and asks nobody.
+    #[must_use]
+    pub fn answering(
+        runtime: &Handle,
+        answer: impl Fn(&str) -> Result<(Vec<IpAddr>, Duration), String> + Send + 'static,
+    ) -> Self {
+        let (questions, mut asked) = mpsc::channel::<Question>(QUESTIONS);
+        runtime.spawn(async move {
+            while let Some(question) = asked.recv().await {
+                let known = answer(&question.name).map(|(addresses, ttl)| (addresses, Instant::now() + ttl));
+                let _ = question.answer.send(known);
+            }
+        });
+        Self { questions }
+    }
+
     async fn ask(&self, name: &str) -> Answer {
         let (answer, answered) = oneshot::channel();
         let question = Question { name: name.to_owned(), answer };

@@ -1,17 +1,18 @@
 //! Room 6: HTTP to the private server.
 //!
 //! ```text
-//!   send ─▶ place ─▶ idle connection | resolve, dial, TLS ─▶ HTTP/1.1 | HTTP/2 ─▶ response
+//!   send ─▶ place ─▶ idle connection | resolve, check, dial, TLS ─▶ HTTP/1.1 | HTTP/2 ─▶ response
 //! ```
 //!
 //! Used by the connector, and by the edge for apps of the group `local`. All of it lives on one
-//! worker. It dials only what a [`TargetSpec`] names and follows no redirects; it refuses to guess:
+//! worker. It dials only what a [`TargetSpec`] names and its [`Policy`] permits, and follows no redirects; it refuses to guess:
 //! every failure to reach a server is told apart (name, refusal, network, TLS, certificate).
 
 mod dial;
 pub mod dns;
 mod h1;
 mod h2;
+pub mod policy;
 mod pool;
 mod silence;
 mod target;
@@ -24,6 +25,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 pub use dns::Resolver;
+pub use policy::Policy;
 pub use target::{Place, Protocol, Target, TargetSpec, Verify};
 
 use crate::error::{Error, Kind, Result};
@@ -37,6 +39,7 @@ use pool::Pool;
 pub struct Backends {
     limits: Rc<Limits>,
     resolver: Resolver,
+    policy: Rc<Policy>,
     shard: Rc<Shard>,
     /// One pool for each place that was dialled, shared by all apps whose spec is the same.
     pools: RefCell<HashMap<Place, Rc<Pool>>>,
@@ -50,10 +53,11 @@ pub struct Backends {
 impl Backends {
     /// An empty set of pools; idle connections are closed by a task of this worker.
     #[must_use]
-    pub fn new(limits: Rc<Limits>, resolver: Resolver, shard: Rc<Shard>) -> Rc<Self> {
+    pub fn new(limits: Rc<Limits>, resolver: Resolver, policy: Policy, shard: Rc<Shard>) -> Rc<Self> {
         let backends = Rc::new(Self {
             limits,
             resolver,
+            policy: Rc::new(policy),
             shard,
             pools: RefCell::default(),
             by_target: RefCell::default(),
@@ -69,7 +73,7 @@ impl Backends {
     /// `label` is the first label of the host, for a wildcard target.
     ///
     /// # Errors
-    /// `backend-unreachable` with its cause, `backend-timeout`, `backend-closed`,
+    /// `backend-unreachable` with its cause, `backend-forbidden`, `backend-timeout`, `backend-closed`,
     /// `backend-invalid`, or `overloaded` when the pool is full.
     pub async fn send(&self, target: &Target, label: Option<&str>, request: Box<Outgoing>) -> Result<Response> {
         let pool = self.pool(target, label)?;
@@ -98,8 +102,8 @@ impl Backends {
             Some(pool) => pool,
             None => {
                 let tls = self.tls.borrow_mut().config_for(&place, &target.spec)?;
-                let pool =
-                    Pool::new(place.clone(), tls, self.limits.clone(), self.resolver.clone(), self.shard.clone());
+                let (limits, resolver, policy) = (self.limits.clone(), self.resolver.clone(), self.policy.clone());
+                let pool = Pool::new(place.clone(), tls, limits, resolver, policy, self.shard.clone());
                 self.pools.borrow_mut().insert(place, pool.clone());
                 pool
             }

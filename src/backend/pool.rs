@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::dial::dial;
 use super::dns::Resolver;
+use super::policy::Policy;
 use super::target::Place;
 use super::{h1, h2};
 use crate::error::{Error, Kind, Result, Side};
@@ -33,6 +34,7 @@ pub(super) struct Pool {
     tls: Option<Arc<ClientConfig>>,
     limits: Rc<Limits>,
     resolver: Resolver,
+    policy: Rc<Policy>,
     shard: Rc<Shard>,
     idle: RefCell<Vec<Idle>>,
     /// HTTP/1.1 connections, idle and in use.
@@ -62,6 +64,7 @@ impl Pool {
         tls: Option<Arc<ClientConfig>>,
         limits: Rc<Limits>,
         resolver: Resolver,
+        policy: Rc<Policy>,
         shard: Rc<Shard>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -69,6 +72,7 @@ impl Pool {
             tls,
             limits,
             resolver,
+            policy,
             shard,
             idle: RefCell::default(),
             open: Cell::new(0),
@@ -126,9 +130,8 @@ impl Pool {
         self.open.set(self.open.get() + 1);
         let lease = Lease { pool: self.clone() };
         let timeout = self.limits.backend_connect_timeout;
-        let dialled = dial(&self.place, self.tls.as_ref(), &self.resolver, timeout).await.inspect_err(|error| {
-            self.shard.backend_failed(error.kind);
-        })?;
+        let dialled = dial(&self.place, self.tls.as_ref(), &self.resolver, &self.policy, timeout).await;
+        let dialled = dialled.inspect_err(|error| self.shard.backend_failed(error.kind))?;
         self.shard.backend_opened();
         if dialled.http2 {
             drop(lease);

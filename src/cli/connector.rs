@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::role::{self, Asked, Signals, say_ready};
 use crate::app::connector::Connector;
-use crate::config::{ConnectorConfig, parse_connector};
+use crate::config::{ConnectorConfig, Destination, parse_connector};
 use crate::connector::Credentials;
 use crate::connector::join::{self, JoinError};
 use crate::metrics::Metrics;
@@ -24,6 +24,10 @@ pub(super) struct Arguments {
     /// The configuration file, if any; `lockgate config example connector` prints one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What it may dial, for example 127.0.0.1:3000, 10.0.0.0/8 or *.corp; again for more. Added to the file's allow. Without
+    /// any, every address but loopback, link-local and the like.
+    #[arg(long, value_name = "PLACE")]
+    allow: Vec<Destination>,
     /// Where metrics, health and status are; overrides the file's admin, which is off by default.
     #[arg(long, value_name = "ADDR")]
     admin: Option<std::net::SocketAddr>,
@@ -75,6 +79,7 @@ fn read_config(arguments: &Arguments) -> Result<ConnectorConfig, Failure> {
                 .map_err(|faults| Failure::Refused(faults.iter().map(ToString::to_string).collect()))?
         }
     };
+    config.dial.allow.extend(arguments.allow.iter().cloned());
     config.admin = arguments.admin.or(config.admin);
     if let Some(dir) = &arguments.data_dir {
         config.data_dir.clone_from(dir);

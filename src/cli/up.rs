@@ -4,7 +4,7 @@ mod filter;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::role::{self, Asked, Signals, say_ready};
 use crate::app::connector::Connector;
 use crate::app::edge::Edge;
 use crate::app::reload;
-use crate::config::{AppSettings, ConnectorConfig, EdgeConfig, PublishedUrl};
+use crate::config::{AppSettings, ConnectorConfig, DialSettings, EdgeConfig, PublishedUrl};
 use crate::connector::{Credentials, join};
 use crate::drain::Ending;
 use crate::io::worker::Workers;
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
         let edge = Edge::start(office.handle(), &workers, config.clone(), metrics.clone(), Some(access)).await?;
         let edge = Arc::new(edge);
-        let mut connector = join_own_edge(&edge, &workers, &config.data_dir, office.handle()).await?;
+        let mut connector = join_own_edge(&edge, &workers, &config, office.handle()).await?;
         wait_for_links(&edge, workers.count()).await?;
         introduce(&arguments, &edge, &url, sample.is_some());
         let (hangup, hangups) = mpsc::channel(1);
@@ -184,10 +184,12 @@ fn configuration(arguments: &Arguments, url: &str) -> Result<EdgeConfig, Failure
 async fn join_own_edge(
     edge: &Edge,
     workers: &Workers,
-    data_dir: &Path,
+    began: &EdgeConfig,
     office: &tokio::runtime::Handle,
 ) -> Result<Connector, Failure> {
-    let config = ConnectorConfig { data_dir: data_dir.join("connector"), ..ConnectorConfig::default() };
+    // All apps of `up` lead to the one URL that was named.
+    let dial = began.apps.first().map(|app| DialSettings::only(&app.internal_url)).unwrap_or_default();
+    let config = ConnectorConfig { data_dir: began.data_dir.join("connector"), dial, ..ConnectorConfig::default() };
     let token = edge.create_token("default", Duration::from_secs(60)).await?;
     let known = match Credentials::load(&config.data_dir)? {
         Some(known) if edge.store().is_revoked(&known.connector).await.is_ok_and(|revoked| !revoked) => Some(known),

@@ -1,4 +1,4 @@
-//! Ranges of IP addresses, for the proxies whose forwarding headers are believed.
+//! Ranges of IP addresses: the proxies whose forwarding headers are believed, what a connector dials.
 //!
 //! Refuses a range whose address has bits beyond its prefix: `10.0.0.1/8` is a misunderstanding.
 
@@ -78,6 +78,14 @@ impl FromStr for Cidr {
             (IpAddr::V4(mapped), Some(prefix)) if network.is_ipv6() => Ok(Self { network: IpAddr::V4(mapped), prefix }),
             _ => Ok(Self { network, prefix }),
         }
+    }
+}
+
+impl From<IpAddr> for Cidr {
+    /// The address alone.
+    fn from(address: IpAddr) -> Self {
+        let network = address.to_canonical();
+        Self { network, prefix: if network.is_ipv4() { 32 } else { 128 } }
     }
 }
 

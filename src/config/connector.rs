@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::Socket;
+use super::dial::DialSettings;
 use super::duration::{DAY, HOUR, Time};
 use super::edge::{GRACE_PERIOD, Log, WORKERS};
 use super::kind::{Count, File, Unless};
@@ -25,6 +26,8 @@ settings! {
         optional workers: usize = 0, WORKERS;
     }
     tables {
+        /// What it dials, whatever the edge asks for.
+        dial: DialSettings = DialSettings::template(), in "dial";
         /// What is logged, and how.
         log: Log = Log { access: false, ..Log::template() }, in "log";
         /// Limits of the connections to apps; a limit reached is counted and named.

@@ -178,7 +178,7 @@ fn parse_authority(scheme: Scheme, authority: &str) -> Result<(String, bool, Opt
 }
 
 /// RFC 1123, 2.1, and `_`, which private networks use.
-fn check_domain(domain: &str) -> Result<(), String> {
+pub(super) fn check_domain(domain: &str) -> Result<(), String> {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

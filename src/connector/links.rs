@@ -51,9 +51,9 @@ const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
 /// Starts the slots of worker `index` of `count`.
 pub(super) fn keep(shared: Arc<Shared>, index: usize, count: usize) {
-    let shard = Shard::start(&shared.setup.metrics);
-    let limits = Rc::new(shared.setup.limits.clone());
-    let backends = Backends::new(limits, Resolver::new(shared.setup.resolver.clone()), shard.clone());
+    let (setup, limits) = (&shared.setup, Rc::new(shared.setup.limits.clone()));
+    let shard = Shard::start(&setup.metrics);
+    let backends = Backends::new(limits, Resolver::new(setup.resolver.clone()), setup.policy.clone(), shard.clone());
     let server = Rc::new(Server::new(backends, shard));
     tokio::task::spawn_local(async move {
         let mut wanted = shared.wanted.subscribe();

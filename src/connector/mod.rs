@@ -23,7 +23,7 @@ use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::backend::dns;
+use crate::backend::{Policy, dns};
 use crate::drain::Watch;
 use crate::io::worker::Workers;
 use crate::limits::Limits;
@@ -40,6 +40,8 @@ pub struct Setup {
     pub credentials: Credentials,
     /// Limits towards backends.
     pub limits: Limits,
+    /// What it dials, whatever the edge pushes.
+    pub policy: Policy,
     /// The resolver.
     pub resolver: dns::Office,
     /// The registry.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lockgate::app::connector::Connector;
-use lockgate::config::ConnectorConfig;
+use lockgate::backend::dns;
+use lockgate::config::{ConnectorConfig, DialSettings};
 use lockgate::connector::Credentials;
 use lockgate::control::ca::Authority;
 use lockgate::io::worker::Workers;
@@ -23,22 +24,29 @@ use tokio::runtime::Handle;
 
 use crate::backend::{Backend, Journal};
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PREFACE, PUSH_PROMISE, SETTINGS, block, credit,
-    frame, headers, settings,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADER_TABLE_SIZE, HEADERS, PREFACE, PUSH_PROMISE,
+    SETTINGS, block, credit, frame, headers, settings,
 };
-use crate::world::{Scratch, within};
+use crate::world::{Scratch, loopback, within};
 
 /// An edge by hand, and a connector that has enrolled with it.
-struct Lure {
+pub(super) struct Lure {
     listener: TcpListener,
     tls: EdgeTls,
-    backend: Backend,
+    pub(super) backend: Backend,
     journal: Journal,
+    /// The connector's.
+    pub(super) metrics: Arc<Metrics>,
     _connector: (Connector, Workers, Scratch),
 }
 
 impl Lure {
     async fn start() -> Self {
+        Self::of(loopback(), dns::Office::start(&Handle::current())).await
+    }
+
+    /// A connector that dials so, and believes this resolver.
+    pub(super) async fn of(dial: DialSettings, resolver: dns::Office) -> Self {
         let dir = Scratch::new();
         let authority = Authority::open_or_create(dir.path()).unwrap();
         let (chain, key) = authority.issue_edge().unwrap();
@@ -55,15 +63,21 @@ impl Lure {
             token: String::new(),
         };
         let (workers, _) = Workers::start("test-lured", 1).unwrap();
-        let config = ConnectorConfig { data_dir: dir.path().join("lured"), ..ConnectorConfig::default() };
+        let config = ConnectorConfig { data_dir: dir.path().join("lured"), dial, ..ConnectorConfig::default() };
         let metrics = Arc::new(Metrics::new().unwrap());
-        let connector = Connector::start(&Handle::current(), &workers, &config, credentials, metrics).await.unwrap();
+        let (here, shared) = (Handle::current(), metrics.clone());
+        let connector = Connector::start_with(&here, &workers, &config, credentials, shared, resolver).await.unwrap();
         let (backend, journal) = Backend::recording().await;
-        Self { listener, tls, backend, journal, _connector: (connector, workers, dir) }
+        Self { listener, tls, backend, journal, metrics, _connector: (connector, workers, dir) }
     }
 
     /// The next link: welcomed, and told of one app.
     async fn link(&self) -> Frames {
+        self.link_with(&push(self.backend.addr)).await
+    }
+
+    /// The same with a push of one's own.
+    pub(super) async fn link_with(&self, push: &str) -> Frames {
         let (tcp, _) = within("the connector dials", self.listener.accept()).await.unwrap();
         let (tcp, offered) = tls::read_hello(tcp).await.unwrap();
         let mut stream = tls::accept(tcp, offered, self.tls.link.clone()).await.unwrap();
@@ -72,8 +86,10 @@ impl Lure {
         hello::write(&mut stream, &Answer::Ok(welcome)).await.unwrap();
         let mut frames = Frames::over(stream);
         let control = headers(1, &service("control"), 0);
-        let config = control_message(&push(self.backend.addr));
-        frames.write(&[PREFACE, &settings(&[]), &control, &frame(DATA, 0, 1, &config)].concat()).await;
+        let config = control_message(push);
+        frames
+            .write(&[PREFACE, &settings(&[(HEADER_TABLE_SIZE, 0)]), &control, &frame(DATA, 0, 1, &config)].concat())
+            .await;
         frames
     }
 }
@@ -86,7 +102,7 @@ fn push(backend: SocketAddr) -> String {
     format!(r#"{{"config":{{"generation":1,"apps":[{{"name":"shop","revision":"r","target":{target}}}]}}}}"#)
 }
 
-fn control_message(json: &str) -> Vec<u8> {
+pub(super) fn control_message(json: &str) -> Vec<u8> {
     [&u32::try_from(json.len()).unwrap().to_be_bytes()[..], json.as_bytes()].concat()
 }
 
@@ -96,7 +112,7 @@ fn service(kind: &str) -> [(&str, &str); 5] {
 }
 
 /// A relay stream to `app`, with `more` in front of what is its own.
-fn relay<'a>(app: &'a str, method: &'a str, authority: &'a str, path: &'a str) -> [(&'a str, &'a str); 5] {
+pub(super) fn relay<'a>(app: &'a str, method: &'a str, authority: &'a str, path: &'a str) -> [(&'a str, &'a str); 5] {
     [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path), ("lockgate-envelope", app)]
 }
 

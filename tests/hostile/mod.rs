@@ -3,6 +3,7 @@
 //!
 //! H02–H07 and H19 are in `http2_malformed`, H14 also in `crowding`, the reset of one stream in `http2`.
 
+mod dial;
 mod edge;
 mod floods;
 mod link;

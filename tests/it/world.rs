@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lockgate::app::connector::Connector;
 use lockgate::app::edge::Edge;
-use lockgate::config::{AppSettings, ConnectorConfig, EdgeConfig, PublishedUrl};
+use lockgate::config::{AppSettings, ConnectorConfig, DialSettings, EdgeConfig, PublishedUrl};
 use lockgate::connector::Credentials;
 use lockgate::io::worker::Workers;
 use lockgate::metrics::Metrics;
@@ -63,6 +63,7 @@ impl Drop for Scratch {
 /// What a world will be.
 pub struct Plan {
     pub config: EdgeConfig,
+    dial: DialSettings,
     connectors: usize,
     edge_workers: usize,
 }
@@ -76,6 +77,7 @@ pub struct World {
     pub http: SocketAddr,
     pub admin: SocketAddr,
     pub config: EdgeConfig,
+    dial: DialSettings,
     pub dir: Scratch,
     _workers: Workers,
 }
@@ -103,6 +105,11 @@ pub fn app(name: &str, internal: &str) -> AppSettings {
     AppSettings::new(name, url(&format!("https://{name}.test/")), url(internal))
 }
 
+/// What a connector has to be told before it dials the backends of tests.
+pub fn loopback() -> DialSettings {
+    DialSettings { allow: vec!["localhost".parse().unwrap()], deny: Vec::new() }
+}
+
 /// A plan without apps and with one connector.
 pub fn plan() -> Plan {
     let mut config = EdgeConfig::default();
@@ -111,7 +118,7 @@ pub fn plan() -> Plan {
     config.listen.http = Some(any);
     config.listen.admin = Some(any);
     config.log.access = false;
-    Plan { config, connectors: 1, edge_workers: 1 }
+    Plan { config, dial: loopback(), connectors: 1, edge_workers: 1 }
 }
 
 impl Plan {
@@ -144,6 +151,12 @@ impl Plan {
         self
     }
 
+    /// What the connectors dial, instead of loopback addresses.
+    pub fn dial(mut self, dial: DialSettings) -> Self {
+        self.dial = dial;
+        self
+    }
+
     /// Changes anything else.
     pub fn set(mut self, change: impl FnOnce(&mut EdgeConfig)) -> Self {
         change(&mut self.config);
@@ -167,6 +180,7 @@ impl Plan {
             http: addresses.http.unwrap(),
             admin: addresses.admin.unwrap(),
             config,
+            dial: self.dial,
             dir,
             _workers: workers,
         };
@@ -209,6 +223,7 @@ impl World {
         let config = ConnectorConfig {
             data_dir: data_dir.clone(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            dial: self.dial.clone(),
             ..ConnectorConfig::default()
         };
         let connector = Connector::start(&Handle::current(), &workers, &config, credentials.clone(), metrics.clone())
@@ -251,7 +266,7 @@ impl World {
     /// The configuration in force, with `name` published in front of `internal` as well.
     pub fn with_app(&self, name: &str, internal: &str) -> EdgeConfig {
         let Plan { config, .. } =
-            Plan { config: self.config.clone(), connectors: 0, edge_workers: 0 }.app(name, internal);
+            Plan { config: self.config.clone(), dial: loopback(), connectors: 0, edge_workers: 0 }.app(name, internal);
         config
     }
 

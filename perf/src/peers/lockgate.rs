@@ -38,8 +38,10 @@ pub fn start_tunnel(ground: &Ground) -> Start {
         let data = ground.nursery.path(&format!("{name}-data"));
         let own = format!(
             "data_dir = \"{}\"\ngrace_period = \"1s\"\nworkers = 1\n[log]\naccess = false\n\
+             [dial]\nallow = [\"{}\"]\n\
              [limits]\nbackend_connections = 65536\nbackend_idle_timeout = \"1h\"\n",
-            data.display()
+            data.display(),
+            ground.backend
         );
         let config = ground.nursery.write(&format!("{name}.toml"), &own)?;
         let mut connector = ground.nursery.start_in(ground.far(), &name, CONTENDER_CORE, lockgate, |command| {
