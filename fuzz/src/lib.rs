@@ -48,7 +48,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "links_bounded", words: links::WORDS, run: links::bounded },
 ];
 
-/// The target of a name, for `fuzz_targets/`.
+/// Holds `data` by the target of this name.
 ///
 /// # Panics
 /// There is none.

@@ -33,7 +33,7 @@ fn hold(name: &str) {
     let seeds = corpus(name);
     assert!(seeds.len() > 3, "{name}: the corpus is gone");
     for seed in &seeds {
-        (target.run)(seed);
+        targets::run(name, seed);
     }
     let first = number("LOCKGATE_FUZZ_SEED", 1);
     for round in 0..number("LOCKGATE_FUZZ_ROUNDS", ROUNDS) {
@@ -44,7 +44,7 @@ fn hold(name: &str) {
             input.clone_from(&seeds[random.below(seeds.len())]);
             changed(&mut input, target.words, 2, &mut random);
         }
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.run)(&input))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| targets::run(name, &input))) {
             let told = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             panic!("{name}, seed {first}, round {round}: {told}\ninput: {}", input.escape_ascii());
         }
