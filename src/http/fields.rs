@@ -104,21 +104,29 @@ pub fn strip_forbidden_trailers(trailers: &mut HeaderMap) {
 }
 
 /// Fields by which a proxy vouches for the client; a client may not send them itself. Compared
-/// with `_` read as `-`, as some backends do (CVE-2025-64484 of oauth2-proxy).
+/// with `_` and `.` read as `-`, as some backends do (CVE-2025-64484 of oauth2-proxy; PHP reads
+/// both as `_`).
 #[must_use]
 pub fn is_forwarding(name: &HeaderName) -> bool {
-    let text = name.as_str();
+    let text = name.as_str().as_bytes();
+    // A longer name can be one by its prefix only.
     let mut folded = [0u8; 32];
-    let Some(folded) = folded.get_mut(..text.len()) else { return text.starts_with("lockgate-") };
-    for (to, &from) in folded.iter_mut().zip(text.as_bytes()) {
-        *to = if from == b'_' { b'-' } else { from };
+    let length = text.len().min(folded.len());
+    for (to, &from) in folded.iter_mut().zip(text) {
+        *to = if matches!(from, b'_' | b'.') { b'-' } else { from };
     }
+    let folded = &folded[..length];
     folded.starts_with(b"x-forwarded-")
         || folded.starts_with(b"lockgate-")
         || folded.starts_with(b"x-ssl-")
         || folded.starts_with(b"client-cert")
+        // Of `x-client-` only what speaks of a certificate: `x-client-version` and the like are the
+        // application's own.
+        || folded.starts_with(b"x-client-cert")
+        || folded.starts_with(b"x-client-verify")
+        || folded.starts_with(b"x-client-dn")
         || matches!(
-            &*folded,
+            folded,
             b"forwarded"
                 | b"x-real-ip"
                 | b"x-client-ip"
@@ -174,8 +182,17 @@ mod tests {
 
     #[test]
     fn look_alikes_of_forwarding_fields_are_found() {
-        for name in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_host", "forwarded", "x-real-ip", "client-cert"]
-        {
+        for name in [
+            "x-forwarded-for",
+            "x_forwarded_for",
+            "x.forwarded.for",
+            "x-forwarded_host",
+            "forwarded",
+            "x-real-ip",
+            "client-cert",
+            "x-forwarded-the-subject-of-a-client-s-certificate",
+            "lockgate_something_that_is_longer_than_all_of_them",
+        ] {
             assert!(is_forwarding(&HeaderName::from_static(name)), "{name}");
         }
         assert!(!is_forwarding(&HeaderName::from_static("x-forwardedfor")));

@@ -5,7 +5,6 @@
 //! protocol ends the connection with a reason.
 
 use std::io;
-use std::pin::Pin;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -110,12 +109,11 @@ pub async fn write<T: Serialize>(stream: &mut Stream, message: &T) -> io::Result
 ///
 /// # Errors
 /// The connection's error; `InvalidData` for a line that is too long or not of the protocol.
-pub async fn read<T: DeserializeOwned>(stream: &mut Stream) -> io::Result<T> {
+pub async fn read<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
     let mut line = Vec::with_capacity(512);
-    // Byte by byte from memory: what lies behind the line must stay in the stream.
-    let mut stream = Pin::new(stream);
     loop {
-        let byte = read_byte(&mut stream).await?;
+        // Byte by byte from memory: what lies behind the line must stay in the stream.
+        let byte = read_byte(stream).await?;
         if byte == b'\n' {
             break;
         }

@@ -1,11 +1,13 @@
 //! What nobody honest does, by the numbers of the list of hostile cases: each is refused within its bound, and a
 //! canary on another connection of the same edge and link still gets its own answer.
 //!
-//! H02–H07 and H19 are in `http2_malformed`, H14 also in `crowding`, the reset of one stream in `http2`.
+//! F, R and W, of HTTP/1, are listed in `http1`. H02–H07 and H19 are in `http2_malformed`, H14 also in `crowding`, the
+//! reset of one stream in `http2`.
 
 mod dial;
 mod edge;
 mod floods;
+mod http1;
 mod link;
 mod requests;
 mod resets;

@@ -57,7 +57,8 @@ impl Strict {
         assert!(client.is_closed().await, "{case}: more was said after the refusal");
     }
 
-    async fn canary(&self, case: &str) {
+    /// Somebody else is served over the same link, with an answer of their own.
+    pub async fn canary(&self, case: &str) {
         let canary = get(self.world.http, "shop.test", "/canary").await;
         assert_eq!((canary.status, canary.text().as_str()), (200, "GET /canary"), "{case}");
     }

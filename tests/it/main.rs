@@ -45,3 +45,6 @@ mod conformance;
 
 #[path = "../hostile/mod.rs"]
 mod hostile;
+
+#[path = "../fuzz/mod.rs"]
+mod fuzz;

@@ -259,7 +259,7 @@ fn word_start(text: &[u8], end: usize) -> usize {
 }
 
 /// Whether a space ends the hexadecimal escape before it.
-fn behind_hex(text: &[u8], space: usize) -> bool {
+pub(crate) fn behind_hex(text: &[u8], space: usize) -> bool {
     let before = text.get(..space).unwrap_or_default();
     let digits = before.iter().rev().take(6).take_while(|byte| byte.is_ascii_hexdigit()).count();
     digits > 0 && before.get(..before.len() - digits).is_some_and(|before| before.ends_with(b"\\"))

@@ -14,6 +14,7 @@
 
 use origins::url::slash;
 
+use crate::css::behind_hex;
 use crate::entities;
 use crate::escapes;
 use crate::lanes::{Found, LANES, Lanes};
@@ -196,7 +197,13 @@ fn tail(text: &[u8], from: usize) -> usize {
             || *byte >= 0x80
     };
     let seen = text.get(from..).unwrap_or_default();
-    let length = seen.iter().rev().take(TAIL_BYTES_MAX).take_while(|byte| part(byte)).count();
+    // A space is none, unless it ends an escape: `http\3a //host` of a style sheet.
+    let ends_escape = |at: usize, byte: u8| matches!(byte, b' ' | 0x0c) && behind_hex(seen, at);
+    let length = (0..seen.len())
+        .rev()
+        .take(TAIL_BYTES_MAX)
+        .take_while(|&at| seen.get(at).is_some_and(|byte| part(byte) || ends_escape(at, *byte)))
+        .count();
     let run = seen.get(seen.len() - length..).unwrap_or_default();
     if may_begin(run) { text.len() - length } else { text.len() }
 }

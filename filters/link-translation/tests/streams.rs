@@ -44,6 +44,14 @@ fn only_an_unfinished_token_is_held_back() {
 }
 
 #[test]
+fn a_space_that_ends_an_escape_may_be_where_a_chunk_ends() {
+    for space in [" ", "\t", "\x0c"] {
+        let chunks = [&format!("a{{b:url(http\\3a{space}"), "//i.corp/x)}"];
+        assert_eq!(stages("i", Kind::Css, &chunks).concat(), "a{b:url(https://i.example/x)}", "{space:?}");
+    }
+}
+
+#[test]
 fn an_event_is_never_held_back() {
     let events = ["data: {\"u\":\"http://i.corp/a\"}\n\n", "data: http://i.corp/b\n\n", "data: x\n", "\n"];
     let expected: Vec<_> = events.iter().map(|event| event.replace("http://i.corp", "https://i.example")).collect();

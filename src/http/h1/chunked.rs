@@ -132,13 +132,13 @@ impl Decoder {
             HeadLimits { first_line_bytes_max: usize::MAX, head_bytes_max: TRAILER_BYTES, header_count_max: 128 };
         // No trailers is the common case, and the scanner skips empty lines before the first.
         if self.trailers.is_fresh() {
-            match input.get(..2) {
-                None => return Ok(None),
-                Some(b"\r\n") => {
+            match &input[..] {
+                [] | [b'\r'] => return Ok(None),
+                [b'\r', b'\n', ..] => {
                     let _ = input.split_to(2);
                     return Ok(Some(HeaderMap::new()));
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
         if !self.trailers.scan(input, &LIMITS)? {
@@ -250,6 +250,7 @@ mod tests {
             b"0\r\nT : 1\r\n\r\n",
             b"0\r\n a\r\n\r\n",
             b"0\r\nT: 1\n\r\n",
+            b"0\r\n\n",
             b"1;a\rb\r\n",
         ] {
             for size in [1, bad.len()] {

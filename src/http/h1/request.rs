@@ -305,7 +305,9 @@ fn websocket_key(
     if framing != Framing::None {
         return Err(Reject::grammar("a WebSocket handshake has a body (RFC 6455, 4.1)"));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    // A second version is another answer to the same question, and the backend might read that one.
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
         return Err(Reject::of(Kind::UpgradeRequired, "Sec-WebSocket-Version is not 13 (RFC 6455, 4.4)"));
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
@@ -446,6 +448,7 @@ mod tests {
         for (from, to, kind) in [
             ("dGhlIHNhbXBsZSBub25jZQ==", "short", Kind::BadRequest),
             ("Version: 13", "Version: 8", Kind::UpgradeRequired),
+            ("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 8", Kind::UpgradeRequired),
             ("Host: a", "Host: a\r\nContent-Length: 1", Kind::BadRequest),
         ] {
             assert_eq!(refused(&format!("GET / HTTP/1.1\r\n{}\r\n", GOOD.replace(from, to))), kind, "{to}");

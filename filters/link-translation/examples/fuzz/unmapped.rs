@@ -28,13 +28,19 @@ pub(crate) fn unmapped(app: &[u8], input: &[u8], out: &[u8]) -> Result<usize, St
         let gap = origins.iter().find_map(|length| {
             let kept = head.get(..host - length)?;
             let from = input.get(at..)?.strip_prefix(kept)?;
-            let end = (10..=from.len().min(160)).find(|end| {
-                let text = read(from.get(..*end).unwrap_or_default());
-                let host = text.strip_suffix(b"/wiki").filter(|_| path > 0).unwrap_or(&text);
-                let next = from.get(*end..).unwrap_or_default();
-                let goes_on = tail.get(path..).unwrap_or_default();
-                is_origin(host) && next.first() == goes_on.first()
-            })?;
+            let ends = |with_path: bool| {
+                (10..=from.len().min(160)).find(|end| {
+                    let text = read(from.get(..*end).unwrap_or_default());
+                    let host = text.strip_suffix(b"/wiki").filter(|_| with_path);
+                    let next = from.get(*end..).unwrap_or_default();
+                    let goes_on = tail.get(path..).unwrap_or_default();
+                    (!with_path || host.is_some())
+                        && is_origin(host.unwrap_or(&text))
+                        && next.first() == goes_on.first()
+                })
+            };
+            // `/docs` may be the app's own path, or one of the app at the root.
+            let end = if path > 0 { ends(true).or_else(|| ends(false)) } else { ends(false) }?;
             Some(at + kept.len() + end)
         });
         let Some(end) = gap else {
