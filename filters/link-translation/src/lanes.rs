@@ -13,25 +13,32 @@ mod vector {
     pub(super) type Vector = v128;
 
     #[allow(unsafe_code, reason = "made of two words, which is safe, a vector takes three instructions to load")]
+    #[inline]
     pub(super) fn load(bytes: &[u8; super::LANES]) -> Vector {
         // SAFETY: sixteen bytes are there to be read, and `v128.load` asks for no alignment.
         unsafe { v128_load(bytes.as_ptr().cast()) }
     }
+    #[inline]
     pub(super) fn equal(vector: Vector, byte: u8) -> Vector {
         u8x16_eq(vector, i8x16_splat(byte as i8))
     }
+    #[inline]
     pub(super) fn at_most(vector: Vector, byte: u8) -> Vector {
         u8x16_le(vector, i8x16_splat(byte as i8))
     }
+    #[inline]
     pub(super) fn with_bits(vector: Vector, byte: u8) -> Vector {
         v128_or(vector, i8x16_splat(byte as i8))
     }
+    #[inline]
     pub(super) fn or(a: Vector, b: Vector) -> Vector {
         v128_or(a, b)
     }
+    #[inline]
     pub(super) fn and(a: Vector, b: Vector) -> Vector {
         v128_and(a, b)
     }
+    #[inline]
     pub(super) fn bits(vector: Vector) -> u16 {
         u8x16_bitmask(vector)
     }
@@ -45,28 +52,35 @@ mod vector {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
 
+    #[inline]
     pub(super) fn load(bytes: &[u8; super::LANES]) -> Vector {
         let all = u128::from_le_bytes(*bytes);
         [all as u64, (all >> 64) as u64]
     }
     /// No byte carries into the next one.
+    #[inline]
     pub(super) fn equal(vector: Vector, byte: u8) -> Vector {
         let zero = |word: u64| !(((word & !HIGHS) + !HIGHS) | word) & HIGHS;
         vector.map(|word| zero(word ^ (ONES * u64::from(byte))))
     }
     /// Of a byte below 0x80.
+    #[inline]
     pub(super) fn at_most(vector: Vector, byte: u8) -> Vector {
         vector.map(|word| !(((word & !HIGHS) + ONES * u64::from(0x7f - byte)) | word) & HIGHS)
     }
+    #[inline]
     pub(super) fn with_bits(vector: Vector, byte: u8) -> Vector {
         vector.map(|word| word | (ONES * u64::from(byte)))
     }
+    #[inline]
     pub(super) fn or(a: Vector, b: Vector) -> Vector {
         [a[0] | b[0], a[1] | b[1]]
     }
+    #[inline]
     pub(super) fn and(a: Vector, b: Vector) -> Vector {
         [a[0] & b[0], a[1] & b[1]]
     }
+    #[inline]
     pub(super) fn bits(vector: Vector) -> u16 {
         // A multiplication gathers the high bits of eight bytes.
         let [low, high] = vector.map(|word| word.wrapping_mul(0x0002_0408_1020_4081) >> 56);
