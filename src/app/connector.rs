@@ -53,6 +53,7 @@ impl Connector {
         resolver: dns::Office,
     ) -> Result<Self, StartError> {
         let (drain, watch) = drain::channel();
+        metrics.count_workers(workers.count(), workers.rings());
         let limits = Limits {
             backend_connections: config.limits.backend_connections,
             backend_idle_timeout: config.limits.backend_idle_timeout,

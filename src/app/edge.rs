@@ -78,6 +78,7 @@ impl Edge {
             EdgeTls::new(authority.certificate_der(), &chain, &key).map_err(failed("the edge's own certificate"))?;
         let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed("TLS tickets"))?;
         let count = workers.count();
+        metrics.count_workers(count, workers.rings());
         let filters = Arc::new(Filters::open(&data_dir, count, metrics.clone()).map_err(StartError)?);
         let (loader, wanted) = (filters.clone(), config.clone());
         // Compiling takes as long as it takes; a runtime's own threads are not for that.

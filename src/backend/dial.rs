@@ -13,6 +13,7 @@ use super::policy::Policy;
 use super::target::{Place, Protocol};
 use crate::error::{Error, Kind, Result};
 use crate::io::socket;
+use crate::io::tcp::Tcp;
 use crate::tls::{self, Stream, alpn};
 
 /// An open connection and what is spoken on it.
@@ -60,8 +61,12 @@ async fn secure(
     config: Option<&Arc<ClientConfig>>,
     timeout: Duration,
 ) -> Result<Dialled> {
+    let lost = |error: io::Error| Error::new(Kind::BackendNetwork, format!("{place}: {error}"));
     let Some(config) = config else {
-        return Ok(Dialled { stream: Stream::Plain(tcp), http2: place.protocol == Protocol::H2c });
+        return Ok(Dialled {
+            stream: Stream::Plain(Tcp::from(tcp).settle().map_err(lost)?),
+            http2: place.protocol == Protocol::H2c,
+        });
     };
     let bare = place.host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(bare).map_err(|_| {
@@ -70,7 +75,7 @@ async fn secure(
     let stream = match tokio::time::timeout(timeout, tls::connect(tcp, config.clone(), name)).await {
         Err(_) => return Err(Error::new(Kind::BackendTls, format!("{place}: the TLS handshake timed out"))),
         Ok(Err(error)) => return Err(tls_failure(place, &error)),
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(stream)) => stream.settle().map_err(lost)?,
     };
     let http2 = stream.tls().and_then(|tls| tls.alpn_protocol()).is_some_and(|protocol| protocol == alpn::H2);
     Ok(Dialled { stream, http2 })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::role::{self, Asked, Signals, say_ready};
 use crate::app::connector::Connector;
-use crate::config::{ConnectorConfig, Destination, parse_connector};
+use crate::config::{ConnectorConfig, Destination, IoDriver, parse_connector};
 use crate::connector::Credentials;
 use crate::connector::join::{self, JoinError};
 use crate::metrics::Metrics;
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Where the credentials are kept; overrides the file's data_dir.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// How the kernel is asked to read and write: auto, epoll or uring; overrides the file's io.
+    #[arg(long, value_name = "DRIVER", env = "LOCKGATE_IO", value_parser = IoDriver::named)]
+    io: Option<IoDriver>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -41,7 +44,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let office = role::begin(&config.log)?;
     let token = arguments.join.as_deref().map(JoinToken::decode).transpose()?;
     let credentials = office.block_on(credentials(&config, token, arguments.name))?;
-    let (workers, joiner) = role::workers(config.workers)?;
+    let (workers, joiner) = role::workers(config.workers, arguments.io.unwrap_or(config.io))?;
     let metrics = Arc::new(Metrics::new()?);
     let grace = config.grace_period;
     let outcome = office.block_on(async {

@@ -9,6 +9,7 @@ use super::Failure;
 use super::role::{self, Asked, Signals, say_ready};
 use crate::app::edge::Edge;
 use crate::app::reload;
+use crate::config::IoDriver;
 use crate::metrics::Metrics;
 use crate::trace::AccessSink;
 
@@ -18,12 +19,15 @@ pub(super) struct Arguments {
     /// when it changes.
     #[arg(long, value_name = "FILE", default_value = "lockgate.toml")]
     config: PathBuf,
+    /// How the kernel is asked to read and write: auto, epoll or uring; overrides the file's io.
+    #[arg(long, value_name = "DRIVER", env = "LOCKGATE_IO", value_parser = IoDriver::named)]
+    io: Option<IoDriver>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = reload::read(&arguments.config).map_err(Failure::Refused)?;
     let office = role::begin(&config.log)?;
-    let (workers, joiner) = role::workers(config.workers)?;
+    let (workers, joiner) = role::workers(config.workers, arguments.io.unwrap_or(config.io))?;
     let metrics = Arc::new(Metrics::new()?);
     let access = AccessSink::start(role::format(&config.log), metrics.log_dropped.clone())?;
     let outcome = office.block_on(async {

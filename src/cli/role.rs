@@ -6,9 +6,9 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::config::{Log, LogFormat};
+use crate::config::{IoDriver, Log, LogFormat};
 use crate::drain::Ending;
-use crate::io::worker::{Joiner, Workers};
+use crate::io::worker::{Driver, Joiner, Workers};
 use crate::trace::{self, Format};
 
 /// The form of log lines.
@@ -29,12 +29,17 @@ pub(super) fn begin(log: &Log) -> Result<Runtime, Failure> {
 }
 
 /// Starts the workers: `count`, or one per core this process may use.
-pub(super) fn workers(count: usize) -> Result<(Workers, Joiner), Failure> {
+pub(super) fn workers(count: usize, io: IoDriver) -> Result<(Workers, Joiner), Failure> {
     let count = match count {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         count => count,
     };
-    Ok(Workers::start("worker", count)?)
+    let driver = match io {
+        IoDriver::Auto => Driver::Auto,
+        IoDriver::Epoll => Driver::Reactor,
+        IoDriver::Uring => Driver::Uring,
+    };
+    Ok(Workers::start("worker", count, driver)?)
 }
 
 /// Each connection is a descriptor: the soft limit (often 1024) is raised to the hard one.

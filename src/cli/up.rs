@@ -15,7 +15,7 @@ use super::role::{self, Asked, Signals, say_ready};
 use crate::app::connector::Connector;
 use crate::app::edge::Edge;
 use crate::app::reload;
-use crate::config::{AppSettings, ConnectorConfig, DialSettings, EdgeConfig, PublishedUrl};
+use crate::config::{AppSettings, ConnectorConfig, DialSettings, EdgeConfig, IoDriver, PublishedUrl};
 use crate::connector::{Credentials, join};
 use crate::drain::Ending;
 use crate::io::worker::Workers;
@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     /// Worker threads; 0 means one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     workers: usize,
+    /// How the kernel is asked to read and write: auto, epoll or uring.
+    #[arg(long, value_name = "DRIVER", env = "LOCKGATE_IO", value_parser = IoDriver::named)]
+    io: Option<IoDriver>,
     /// Replace the application's internal URLs in pages, style sheets and feeds by external ones.
     #[arg(long)]
     translate_links: bool,
@@ -82,7 +85,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         config.log.level = "warn".into();
     }
     let office = role::begin(&config.log)?;
-    let (workers, joiner) = role::workers(config.workers)?;
+    let (workers, joiner) = role::workers(config.workers, arguments.io.unwrap_or(config.io))?;
     let metrics = Arc::new(Metrics::new()?);
     let access = AccessSink::start(role::format(&config.log), metrics.log_dropped.clone())?;
     let grace = config.grace_period;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::address::Socket;
 use super::dial::DialSettings;
 use super::duration::{DAY, HOUR, Time};
-use super::edge::{GRACE_PERIOD, Log, WORKERS};
+use super::edge::{GRACE_PERIOD, IO_DRIVER, IoDriver, Log, WORKERS};
 use super::kind::{Count, File, Unless};
 use super::schema::{Section, settings};
 
@@ -24,6 +24,9 @@ settings! {
         optional grace_period: Duration = Duration::from_secs(30), GRACE_PERIOD;
         /// Worker threads; 0 means one per core.
         optional workers: usize = 0, WORKERS;
+        /// How the kernel is asked to read and write; "auto" is "uring" where the kernel or the container permits
+        /// io_uring, else "epoll".
+        optional io: IoDriver = IoDriver::Auto, IO_DRIVER;
     }
     tables {
         /// What it dials, whatever the edge asks for.

@@ -34,6 +34,31 @@ pub enum LogFormat {
 const LOG_FORMAT: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)]);
 
+/// What drives the sockets of clients and of apps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoDriver {
+    /// io_uring where it is permitted.
+    Auto,
+    /// Never io_uring.
+    Epoll,
+    /// io_uring or nothing.
+    Uring,
+}
+
+pub(super) const IO_DRIVER: Choice<IoDriver> =
+    Choice(&[("auto", IoDriver::Auto), ("epoll", IoDriver::Epoll), ("uring", IoDriver::Uring)]);
+
+impl IoDriver {
+    /// The driver a word of the setting names, on the command line too.
+    ///
+    /// # Errors
+    /// The words there are.
+    pub fn named(word: &str) -> Result<Self, String> {
+        let known = IO_DRIVER.0.iter().find(|(name, _)| *name == word);
+        known.map(|(_, driver)| *driver).ok_or_else(|| "it is auto, epoll or uring".to_owned())
+    }
+}
+
 settings! {
     /// The edge: the public door of the apps it publishes.
     pub struct EdgeConfig {
@@ -46,6 +71,9 @@ settings! {
         optional grace_period: Duration = Duration::from_secs(30), GRACE_PERIOD;
         /// Worker threads; 0 means one per core.
         optional workers: usize = 0, WORKERS;
+        /// How the kernel is asked to read and write; "auto" is "uring" where the kernel or the container permits
+        /// io_uring, else "epoll".
+        optional io: IoDriver = IoDriver::Auto, IO_DRIVER;
         /// Proxies in front of the edge whose X-Forwarded-For, -Proto and -Host are believed.
         optional trusted_proxies: Vec<Cidr> = Vec::new(), Ranges;
     }

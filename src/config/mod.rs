@@ -41,7 +41,7 @@ pub use app::{AppSettings, BackendProtocol, CookieSettings, LOCAL_GROUP};
 pub use cidr::Cidr;
 pub use connector::{ConnectorConfig, ConnectorLimits};
 pub use dial::{Destination, DialSettings, Whereabouts};
-pub use edge::{CertificateFiles, Compression, EdgeConfig, LimitSettings, Listen, Log, LogFormat};
+pub use edge::{CertificateFiles, Compression, EdgeConfig, IoDriver, LimitSettings, Listen, Log, LogFormat};
 pub use error::ConfigError;
 pub use example::{example_connector, example_edge};
 pub use filter::{

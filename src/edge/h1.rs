@@ -33,7 +33,6 @@ use crate::http::h1::{Conn, Framing, Inbound, Reject, Shared, encode};
 use crate::http::upload::{Upload, write_beside};
 use crate::http::{Body, Interim, Peer, Response, Version, websocket};
 use crate::io::clock::Watchdog;
-use crate::io::socket;
 use crate::limits::DRAIN_BYTES;
 use crate::tls::Stream;
 use close::{drain_request, linger};
@@ -48,7 +47,7 @@ pub(super) async fn serve(door: &Rc<Door>, stream: Stream, peer: Rc<Peer>, held:
     match session.run().await {
         Ok(()) => {}
         Err(Ending::Linger) => linger(&session.conn).await,
-        Err(Ending::Cut) => socket::reset_on_close(session.conn.borrow().io().tcp()),
+        Err(Ending::Cut) => session.conn.borrow().io().tcp().reset_on_close(),
         // It may be open for days, and needs a tenth of what this task keeps for requests.
         Err(Ending::Switched(body, upload)) => {
             let idle = door.limits.body_idle_timeout;
@@ -62,7 +61,7 @@ async fn pass_on(conn: Shared, idle: Duration, body: Body, upload: Option<Upload
     let write = write_body(conn.clone(), idle, body, BodyWriter::new(Framing::UntilClose), true);
     match write_beside(write, upload, true).await {
         Ok(()) => linger(&conn).await,
-        Err(_) => socket::reset_on_close(conn.borrow().io().tcp()),
+        Err(_) => conn.borrow().io().tcp().reset_on_close(),
     }
     drop(held);
 }

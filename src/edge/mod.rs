@@ -29,6 +29,7 @@ use crate::drain::{Local, Watch};
 use crate::exchange::Corridor;
 use crate::http::{Peer, Scheme};
 use crate::io::socket;
+use crate::io::tcp::Tcp;
 use crate::limits::Limits;
 use crate::metrics::Shard;
 use crate::tls::{self, Stream, alpn};
@@ -119,6 +120,7 @@ fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
         };
         tokio::task::spawn_local(async move {
             let counted = (door.shard.connection(false), place);
+            let Ok(tcp) = Tcp::from(tcp).settle() else { return };
             socket::keep_alive(&tcp);
             h1::serve(&door, Stream::Plain(tcp), Rc::new(peer), counted).await;
         });
@@ -196,6 +198,7 @@ async fn serve_tls(door: Rc<Door>, tcp: TcpStream, mut peer: Peer) {
             let counted = (door.shard.connection(true), place);
             peer.server_name = server_name;
             peer.tls_version = stream.tls().and_then(|tls| tls.protocol_version()).and_then(tls_version);
+            let Ok(stream) = stream.settle() else { return };
             socket::keep_alive(stream.tcp());
             let http2 = stream.tls().and_then(|tls| tls.alpn_protocol()).is_some_and(|name| name == alpn::H2);
             if http2 {

@@ -181,7 +181,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        let conn = Rc::new(RefCell::new(Conn::new(Stream::Plain(socket), Side::Backend)));
+        let conn = Rc::new(RefCell::new(Conn::new(Stream::Plain(socket.into()), Side::Backend)));
         peer.write_all(b"firstnext").await.unwrap();
         let expect = |length| {
             conn.borrow_mut().expect_body(Framing::Length(length));

@@ -6,4 +6,7 @@
 pub mod buffer;
 pub mod clock;
 pub mod socket;
+pub mod tcp;
+#[cfg(target_os = "linux")]
+pub mod uring;
 pub mod worker;

@@ -7,8 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::tcp::Tcp;
 
 /// Connections the kernel may hold before a worker accepts them. The kernel caps it at
 /// `net.core.somaxconn` (4096 by default), so asking for that much is asking for its limit.
@@ -71,14 +73,9 @@ pub fn tune(stream: &TcpStream) {
 
 /// Lets the kernel find a dead peer of a connection that may be silent for hours (a WebSocket):
 /// first probe after a minute, three probes ten seconds apart.
-pub fn keep_alive(stream: &TcpStream) {
+pub fn keep_alive(stream: &Tcp) {
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
     #[cfg(unix)]
     let probes = probes.with_retries(3);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
-}
-
-/// Makes `close` send RST, so that a peer never mistakes a cut response for a complete one.
-pub fn reset_on_close(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    stream.options(|socket| drop(socket.set_tcp_keepalive(&probes)));
 }

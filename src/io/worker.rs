@@ -15,6 +15,11 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, oneshot};
 
+#[cfg(target_os = "linux")]
+use super::uring as ring;
+#[cfg(not(target_os = "linux"))]
+use no_ring as ring;
+
 /// Jobs waiting for one worker. They are control messages (adopt a link, flush metrics, report),
 /// a few a second; 4096 is a worker that has not turned its loop for minutes.
 const MAILBOX_JOBS: usize = 4096;
@@ -24,12 +29,25 @@ const MAILBOX_JOBS: usize = 4096;
 /// frames leave in two writes instead of one. At some 5 µs a poll this is about a millisecond.
 const POLLS_PER_TURN: u32 = 256;
 
+/// What drives the sockets of clients and backends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring where the kernel permits it, else the reactor.
+    #[default]
+    Auto,
+    /// The runtime's reactor: epoll, kqueue, IOCP.
+    Reactor,
+    /// io_uring, or no worker.
+    Uring,
+}
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A handle to all workers of a process; cheap to clone.
 #[derive(Clone)]
 pub struct Workers {
     mailboxes: Arc<[mpsc::Sender<Job>]>,
+    rings: usize,
 }
 
 /// Joins the worker threads; returned by [`Workers::start`] to the one that ends the process.
@@ -45,10 +63,11 @@ impl Workers {
     /// Starts `count` workers (at least one), pinned to cores in turn.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be created.
-    pub fn start(name: &str, count: usize) -> io::Result<(Self, Joiner)> {
+    /// When a thread or its runtime cannot be created, or [`Driver::Uring`] is asked for and refused.
+    pub fn start(name: &str, count: usize, driver: Driver) -> io::Result<(Self, Joiner)> {
         let mut mailboxes = Vec::new();
         let mut threads = Vec::new();
+        let mut rings = 0;
         for index in 0..count.max(1) {
             let (sender, receiver) = mpsc::channel::<Job>(MAILBOX_JOBS);
             let (built, outcome) = std::sync::mpsc::channel();
@@ -57,24 +76,40 @@ impl Workers {
                 .stack_size(4 * 1024 * 1024) // 2 MiB of it for guest code of filters
                 .spawn(move || {
                     pin_to_core(index);
-                    let runtime = match local_runtime() {
-                        Ok(runtime) => runtime,
+                    let (runtime, ring) = match local_runtime(driver) {
+                        Ok(started) => started,
                         Err(error) => return drop(built.send(Err(error))),
                     };
-                    let _ = built.send(Ok(()));
+                    let _ = built.send(Ok(ring));
                     runtime.block_on(turn(receiver));
+                    // Tasks end before the ring whose sockets they hold.
+                    drop(runtime);
+                    ring::stop();
                 })?;
-            outcome.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended before it began")))?;
+            let ring = outcome.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended before it began")))?;
+            match ring {
+                Ok(()) => rings += 1,
+                Err(why) if index == 0 && driver == Driver::Auto => {
+                    tracing::info!(%why, "io_uring cannot be used here; epoll serves");
+                }
+                Err(_) => {}
+            }
             mailboxes.push(sender);
             threads.push(thread);
         }
-        Ok((Self { mailboxes: mailboxes.into() }, Joiner { threads }))
+        Ok((Self { mailboxes: mailboxes.into(), rings }, Joiner { threads }))
     }
 
     /// How many workers there are, at least one.
     #[must_use]
     pub fn count(&self) -> usize {
         self.mailboxes.len()
+    }
+
+    /// How many of them have an io_uring of their own.
+    #[must_use]
+    pub fn rings(&self) -> usize {
+        self.rings
     }
 
     /// Runs `job` on worker `index` (modulo the count); it may `spawn_local`.
@@ -122,13 +157,33 @@ impl Joiner {
     }
 }
 
-/// A runtime bound to this thread: its tasks need no `Send`, and waking one is a push on a queue
-/// without a lock, which through a `LocalSet` it is not.
-fn local_runtime() -> io::Result<LocalRuntime> {
-    Builder::new_current_thread().enable_all().event_interval(POLLS_PER_TURN).build_local(LocalOptions::default())
+/// A runtime bound to this thread, and its ring or why it has none. Tasks need no `Send`, and waking
+/// one is a push on a queue without a lock, which through a `LocalSet` it is not.
+fn local_runtime(driver: Driver) -> io::Result<(LocalRuntime, io::Result<()>)> {
+    let ring = match driver {
+        Driver::Reactor => Err(io::Error::other("not asked for")),
+        Driver::Auto | Driver::Uring => ring::start(),
+    };
+    if driver == Driver::Uring
+        && let Err(why) = ring
+    {
+        let what = format!("io_uring cannot be used here: {why}; io = \"auto\" would serve by epoll");
+        return Err(io::Error::new(why.kind(), what));
+    }
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().event_interval(POLLS_PER_TURN);
+    if ring.is_ok() {
+        builder.on_thread_park(ring::turn).on_thread_unpark(ring::turn);
+    }
+    Ok((builder.build_local(LocalOptions::default())?, ring))
 }
 
 async fn turn(mut mailbox: mpsc::Receiver<Job>) {
+    tokio::task::spawn_local(async {
+        if let Err(error) = ring::attend().await {
+            tracing::error!(%error, "the ring of a worker cannot be watched");
+        }
+    });
     while let Some(job) = mailbox.recv().await {
         job();
     }
@@ -147,4 +202,20 @@ fn pin_to_core(index: usize) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = index;
+}
+
+/// The ring of systems without one.
+#[cfg(not(target_os = "linux"))]
+mod no_ring {
+    pub(super) fn start() -> std::io::Result<()> {
+        Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "it is a part of Linux"))
+    }
+
+    pub(super) async fn attend() -> std::io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn turn() {}
+
+    pub(super) fn stop() {}
 }

@@ -49,6 +49,7 @@ pub struct Metrics {
     accepted: IntCounterVec,
     backend_connections: IntCounterVec,
     retries: IntCounterVec,
+    workers: IntGaugeVec,
     /// Connections refused because a limit was reached, by limit.
     pub refused: IntCounterVec,
     /// TLS handshakes of clients and connectors, by kind and result.
@@ -127,6 +128,7 @@ impl Metrics {
                 "Requests answered, by app, status class and protocol.",
                 &["app", "class", "protocol"],
             )?,
+            workers: gauges(r, "lockgate_workers", "Workers, by what drives their sockets.", &["io"])?,
             durations: register(r, HistogramVec::new(durations, &["app"]))?,
             bytes: counters(
                 r,
@@ -165,12 +167,7 @@ impl Metrics {
                 &["result", "reason"],
             )?,
             retries: counters(r, "lockgate_retries_total", "Requests sent once more, by reason.", &["reason"])?,
-            refused: counters(
-                r,
-                "lockgate_refused_connections_total",
-                "Connections refused at a limit, by limit.",
-                &["limit"],
-            )?,
+            refused: counters(r, "lockgate_refused_connections_total", "Connections refused, by limit.", &["limit"])?,
             handshakes: counters(
                 r,
                 "lockgate_tls_handshakes_total",
@@ -210,6 +207,13 @@ impl Metrics {
             registry: r.clone(),
             shards: Mutex::default(),
         })
+    }
+
+    /// Of `all` workers, `rings` have an io_uring.
+    pub fn count_workers(&self, all: usize, rings: usize) {
+        for (io, count) in [("uring", rings), ("epoll", all - rings)] {
+            self.workers.with_label_values(&[io]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Requests answered and requests failed so far.

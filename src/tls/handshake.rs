@@ -68,7 +68,7 @@ pub async fn connect(tcp: TcpStream, config: Arc<ClientConfig>, name: ServerName
 }
 
 async fn shake_hands(tcp: TcpStream, tls: Connection) -> io::Result<Stream> {
-    let mut stream = TlsStream::new(tcp, tls);
+    let mut stream = TlsStream::new(tcp.into(), tls);
     std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
     Ok(Stream::Tls(Box::new(stream)))
 }

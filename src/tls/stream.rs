@@ -14,9 +14,9 @@ use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::io::buffer::with_scratch;
+use crate::io::tcp::Tcp;
 
 /// Bytes that wait in rustls, encrypted, for a flush; a writer beyond it waits for the socket.
 const WRITE_BUFFER: usize = 256 * 1024;
@@ -24,14 +24,14 @@ const WRITE_BUFFER: usize = 256 * 1024;
 /// A client's, backend's or link's connection.
 pub enum Stream {
     /// TCP without TLS.
-    Plain(TcpStream),
+    Plain(Tcp),
     /// TLS over TCP.
     Tls(Box<TlsStream>),
 }
 
 /// TLS over TCP; see [`super::accept`] and [`super::connect`].
 pub struct TlsStream {
-    tcp: TcpStream,
+    tcp: Tcp,
     tls: Connection,
     /// Ciphertext read from the socket that rustls had no room for yet.
     unread: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Detached {
 impl Stream {
     /// The socket beneath.
     #[must_use]
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &Tcp {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(stream) => &stream.tcp,
@@ -60,8 +60,7 @@ impl Stream {
     /// Whether a read may give something: what is known without one.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            // An error is the next read's to tell.
-            Self::Plain(tcp) => tcp.poll_read_ready(cx).map(|_| ()),
+            Self::Plain(tcp) => tcp.poll_readable(cx),
             Self::Tls(_) => Poll::Ready(()),
         }
     }
@@ -75,16 +74,31 @@ impl Stream {
         }
     }
 
+    /// The stream stays on this worker from here: its ring drives it, if it has one.
+    ///
+    /// # Errors
+    /// As [`Tcp::settle`].
+    pub fn settle(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Plain(tcp) => Self::Plain(tcp.settle()?),
+            Self::Tls(stream) => {
+                let TlsStream { tcp, tls, unread, unread_from, ended, shut } = *stream;
+                let tcp = tcp.settle()?;
+                Self::Tls(Box::new(TlsStream { tcp, tls, unread, unread_from, ended, shut }))
+            }
+        })
+    }
+
     /// Takes the stream off this runtime.
     ///
     /// # Errors
     /// When the socket cannot be deregistered.
     pub fn detach(self) -> io::Result<Detached> {
         Ok(match self {
-            Self::Plain(tcp) => Detached { tcp: tcp.into_std()?, tls: None },
+            Self::Plain(tcp) => Detached { tcp: tcp.detach()?, tls: None },
             Self::Tls(stream) => {
                 let TlsStream { tcp, tls, unread, unread_from, ended, .. } = *stream;
-                Detached { tcp: tcp.into_std()?, tls: Some((tls, unread[unread_from..].to_vec(), ended)) }
+                Detached { tcp: tcp.detach()?, tls: Some((tls, unread[unread_from..].to_vec(), ended)) }
             }
         })
     }
@@ -96,7 +110,7 @@ impl Detached {
     /// # Errors
     /// When the socket cannot be registered.
     pub fn attach(self) -> io::Result<Stream> {
-        let tcp = TcpStream::from_std(self.tcp)?;
+        let tcp = Tcp::from(tokio::net::TcpStream::from_std(self.tcp)?);
         Ok(match self.tls {
             None => Stream::Plain(tcp),
             Some((tls, unread, ended)) => {
@@ -108,7 +122,7 @@ impl Detached {
 
 impl TlsStream {
     /// A stream whose handshake has not begun.
-    pub(super) fn new(tcp: TcpStream, mut tls: Connection) -> Self {
+    pub(super) fn new(tcp: Tcp, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(WRITE_BUFFER));
         Self { tcp, tls, unread: Vec::new(), unread_from: 0, ended: false, shut: false }
     }
@@ -248,7 +262,7 @@ fn feed(tls: &mut Connection, bytes: &[u8]) -> io::Result<usize> {
 }
 
 struct SyncWrite<'a, 'b> {
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut Tcp,
     cx: &'a mut Context<'b>,
 }
 

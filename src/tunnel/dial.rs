@@ -113,6 +113,7 @@ async fn greet<G: Serialize, W: DeserializeOwned>(
         Some(reason) => DialError::Tls(reason.to_string()),
         None => DialError::Hello(error.to_string()),
     };
+    socket::keep_alive(stream.tcp());
     hello::write(&mut stream, greeting).await.map_err(broken)?;
     match hello::read(&mut stream).await.map_err(broken)? {
         Answer::Ok(welcome) => Ok((stream, welcome)),
@@ -125,7 +126,6 @@ async fn connect_any(addresses: &[SocketAddr]) -> Result<tokio::net::TcpStream, 
     for &address in addresses {
         match socket::connect(address, HELLO_TIMEOUT / 3).await {
             Ok(tcp) => {
-                socket::keep_alive(&tcp);
                 return Ok(tcp);
             }
             Err(error) => last = format!("{address}: {error}"),

@@ -12,7 +12,7 @@ use lockgate::backend::dns;
 use lockgate::config::{ConnectorConfig, DialSettings};
 use lockgate::connector::Credentials;
 use lockgate::control::ca::Authority;
-use lockgate::io::worker::Workers;
+use lockgate::io::worker::{Driver, Workers};
 use lockgate::metrics::Metrics;
 use lockgate::tls;
 use lockgate::tunnel::PROBES_MISSED_AFTER;
@@ -62,7 +62,7 @@ impl Lure {
             key,
             token: String::new(),
         };
-        let (workers, _) = Workers::start("test-lured", 1).unwrap();
+        let (workers, _) = Workers::start("test-lured", 1, Driver::Auto).unwrap();
         let config = ConnectorConfig { data_dir: dir.path().join("lured"), dial, ..ConnectorConfig::default() };
         let metrics = Arc::new(Metrics::new().unwrap());
         let (here, shared) = (Handle::current(), metrics.clone());

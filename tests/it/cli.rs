@@ -29,13 +29,13 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A process that ends with the test, whatever happens.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
 impl Process {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child =
             lockgate(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -45,7 +45,7 @@ impl Process {
     }
 
     /// The first line with `wanted` in it.
-    fn line(&self, wanted: &str) -> String {
+    pub(crate) fn line(&self, wanted: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -81,7 +81,7 @@ impl Drop for Process {
 
 /// An address nobody has, from below the ports that the system gives out by itself: `up` publishes URLs with its ports
 /// in them and so needs to be told.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let ports = std::iter::repeat_with(|| fastrand::u16(20_000..30_000));
     let mut addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     addresses.find(|addr| TcpListener::bind(addr).is_ok()).unwrap()

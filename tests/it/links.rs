@@ -275,7 +275,7 @@ async fn a_crowd_that_leaves_at_once_does_not_end_the_link() {
         let mut client = h1(world.http).await;
         client.send("GET /hold HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
         // A plain close would only end the client's direction, which is no reason to stop.
-        lockgate::io::socket::reset_on_close(&client.stream);
+        socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
         crowd.push(client);
     }
     let mut streams = tokio::task::JoinSet::new();

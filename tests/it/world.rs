@@ -11,7 +11,7 @@ use lockgate::app::connector::Connector;
 use lockgate::app::edge::Edge;
 use lockgate::config::{AppSettings, ConnectorConfig, DialSettings, EdgeConfig, PublishedUrl};
 use lockgate::connector::Credentials;
-use lockgate::io::worker::Workers;
+use lockgate::io::worker::{Driver, Workers};
 use lockgate::metrics::Metrics;
 use lockgate::tunnel::fleet::LinkReport;
 use tokio::runtime::Handle;
@@ -168,7 +168,7 @@ impl Plan {
         let dir = Scratch::new();
         let mut config = self.config;
         config.data_dir = dir.path().join("edge");
-        let (workers, _) = Workers::start("test-edge", self.edge_workers).unwrap();
+        let (workers, _) = Workers::start("test-edge", self.edge_workers, driver()).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let edge = Edge::start(&Handle::current(), &workers, config.clone(), metrics.clone(), None).await.unwrap();
         let addresses = edge.addresses().clone();
@@ -218,7 +218,7 @@ impl World {
 
     /// Starts a connector and does not wait for its links.
     pub async fn launch(&mut self, credentials: Credentials, data_dir: PathBuf) -> usize {
-        let (workers, _) = Workers::start("test-connector", 1).unwrap();
+        let (workers, _) = Workers::start("test-connector", 1, driver()).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let config = ConnectorConfig {
             data_dir: data_dir.clone(),
@@ -279,4 +279,13 @@ impl World {
 /// One series out of an exposition.
 pub fn read_metric(text: &str, series: &str) -> f64 {
     text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok()).unwrap_or_default()
+}
+
+/// What drives sockets in this run: the variable of `--io`, so that the whole suite can be run on either.
+pub fn driver() -> Driver {
+    match std::env::var("LOCKGATE_IO").as_deref() {
+        Ok("epoll") => Driver::Reactor,
+        Ok("uring") => Driver::Uring,
+        _ => Driver::Auto,
+    }
 }

@@ -77,7 +77,7 @@ impl Client {
         let addr = self.addr;
         let tcp = TcpStream::connect(addr).await.map_err(|error| format!("no connection to {addr}: {error}"))?;
         let stream = match &self.tls {
-            None => Stream::Plain(tcp),
+            None => Stream::Plain(tcp.into()),
             Some(config) => {
                 let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
                 let name = ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))?;

@@ -1,0 +1,301 @@
+//! One worker's ring: submissions of a turn, completions, and the slots they belong to.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types::Fd};
+use rustix::event::EventfdFlags;
+use slab::Slab;
+use socket2::SockRef;
+
+use super::buffers::{Buffers, GROUP};
+use super::slot::{Op, Reading, Slot, Writing};
+
+/// Submissions that wait for the end of a turn; a turn with more makes one more system call.
+const SUBMISSIONS: u32 = 256;
+/// Completions the kernel keeps for us; beyond it keeps them on its own heap, never lost.
+const COMPLETIONS: u32 = 4096;
+/// Sockets with staged bytes that wait for the end of a turn; more are submitted before it.
+const DIRTY: usize = 64;
+/// Sockets without a handle whose last bytes the kernel may still be sending, and how long the peer
+/// may leave them unacknowledged: as for a closed socket the kernel's own buffer waits.
+const ORPHANS: usize = 256;
+const ORPHAN_SILENCE: Duration = Duration::from_secs(30);
+/// `user_data` of cancellations: their own result says nothing that is not known otherwise.
+pub(super) const IGNORED: u64 = u64::MAX;
+/// How long an ending worker waits for the kernel to let go, in steps of [`CLOSE_STEP`].
+const CLOSE_STEPS: usize = 100;
+const CLOSE_STEP: Duration = Duration::from_millis(10);
+
+/// `IORING_ENTER_GETEVENTS`: run what the kernel deferred to us, whether or not we wait.
+const GETEVENTS: u32 = 1;
+
+/// Wakers to be used, and dropped, while the ring is not borrowed: both may end a task, and with it
+/// a socket.
+#[derive(Default)]
+pub(super) struct Wakes {
+    pub(super) due: Vec<Waker>,
+    replaced: Vec<Waker>,
+}
+
+pub(super) struct Ring {
+    // Dropped first: the kernel must let go of buffers and slots before they are freed.
+    pub(super) uring: IoUring,
+    pub(super) id: u32,
+    pub(super) buffers: Buffers,
+    pub(super) slots: Slab<Slot>,
+    dirty: Vec<u32>,
+    pub(super) wakes: Wakes,
+    /// Orphans that still send.
+    orphans: usize,
+    pub(super) spares: Vec<Vec<u8>>,
+    /// Completions taken off a full queue to make room for submissions.
+    pub(super) late: VecDeque<cqueue::Entry>,
+    queued: u32,
+}
+
+impl Ring {
+    pub(super) fn new() -> io::Result<Self> {
+        static RINGS: AtomicU32 = AtomicU32::new(0);
+        let uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        let buffers = Buffers::register(&uring)?;
+        Ok(Self {
+            uring,
+            id: RINGS.fetch_add(1, Ordering::Relaxed),
+            buffers,
+            slots: Slab::new(),
+            dirty: Vec::new(),
+            wakes: Wakes::default(),
+            orphans: 0,
+            spares: Vec::new(),
+            late: VecDeque::new(),
+            queued: 0,
+        })
+    }
+
+    /// A descriptor that becomes readable, edge-triggered, whenever a completion waits. The ring's
+    /// own does not under `DEFER_TASKRUN`: polled, it sleeps through deferred work (Linux 6.18).
+    /// Nobody reads it: its counter has room for 2⁶⁴ edges.
+    pub(super) fn bell(&self) -> io::Result<OwnedFd> {
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        self.uring.submitter().register_eventfd(bell.as_raw_fd())?;
+        Ok(bell)
+    }
+
+    /// Takes a socket in; it must be in blocking mode, else the kernel would not wait for it.
+    pub(super) fn insert(&mut self, tcp: TcpStream) -> u32 {
+        u32::try_from(self.slots.insert(Slot::new(tcp))).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn take_wakes(&mut self) -> Wakes {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Who polls wants to hear when the slot can be read.
+    pub(super) fn wait_to_read(&mut self, index: u32, cx: &Context<'_>) {
+        store(&mut self.slots[index as usize].reader, &mut self.wakes, cx);
+    }
+
+    /// Who polls wants to hear when the slot can be written.
+    pub(super) fn wait_to_write(&mut self, index: u32, cx: &Context<'_>) {
+        store(&mut self.slots[index as usize].writer, &mut self.wakes, cx);
+    }
+
+    /// Submits and reaps; whether anything came of it.
+    pub(super) fn turn(&mut self) -> bool {
+        self.send_staged();
+        let waiting = {
+            let submissions = self.uring.submission();
+            submissions.taskrun() || submissions.cq_overflow()
+        };
+        if self.queued > 0 || waiting {
+            self.enter();
+        }
+        self.reap() > 0 || !self.wakes.replaced.is_empty()
+    }
+
+    fn enter(&mut self) {
+        self.uring.submission().sync();
+        // SAFETY: no argument is passed; the entries pushed keep to the contract of `push`.
+        let entered = unsafe { self.uring.submitter().enter::<()>(self.queued, 0, GETEVENTS, None) };
+        match entered {
+            Ok(count) => self.queued = self.queued.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)),
+            // EAGAIN, EBUSY, EINTR: what was not taken stays queued for the next turn.
+            Err(error) => tracing::debug!(%error, "io_uring_enter"),
+        }
+    }
+
+    /// Queues `entry`, which is about slot memory that lives until its completion.
+    pub(super) fn push(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: what the entry points to (a slot's `sending`, the buffers) stays where it is
+            // and is not freed before the operation's last completion: see `Slot::is_still`.
+            if unsafe { self.uring.submission().push(entry) }.is_ok() {
+                self.queued += 1;
+                return;
+            }
+            self.enter();
+            // A kernel whose completions are not taken may refuse submissions.
+            self.late.extend(self.uring.completion());
+        }
+    }
+
+    /// Puts the slot on the list of those with staged bytes.
+    pub(super) fn mark_dirty(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.dirty && slot.writing == Writing::Idle {
+            slot.dirty = true;
+            self.dirty.push(index);
+            if self.dirty.len() >= DIRTY {
+                self.send_staged();
+                self.enter();
+            }
+        }
+    }
+
+    fn send_staged(&mut self) {
+        while let Some(index) = self.dirty.pop() {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            if !std::mem::take(&mut slot.dirty) {
+                continue; // another socket by now: the one that was marked was aborted
+            }
+            slot.sending = std::mem::take(&mut slot.staged);
+            slot.sent = 0;
+            self.send(index);
+        }
+    }
+
+    pub(super) fn send(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let rest = &slot.sending[slot.sent..];
+        let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(slot.tcp.as_raw_fd()), rest.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build()
+            .user_data(Op::Send.tag(index));
+        slot.writing = Writing::Sending;
+        self.push(&entry);
+    }
+
+    /// Asks for the peer's next bytes.
+    pub(super) fn ask_to_read(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let fd = Fd(slot.tcp.as_raw_fd());
+        let entry = if slot.bulk {
+            slot.reading = Reading::Polling;
+            opcode::PollAdd::new(fd, poll_flags(libc::POLLIN | libc::POLLRDHUP))
+                .build()
+                .user_data(Op::Readable.tag(index))
+        } else {
+            slot.reading = Reading::Receiving;
+            opcode::RecvMulti::new(fd, GROUP).build().user_data(Op::Receive.tag(index))
+        };
+        self.push(&entry);
+    }
+
+    /// Asks for room to write.
+    pub(super) fn ask_to_write(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.writing = Writing::Polling;
+        let entry = opcode::PollAdd::new(Fd(slot.tcp.as_raw_fd()), poll_flags(libc::POLLOUT))
+            .build()
+            .user_data(Op::Writable.tag(index));
+        self.push(&entry);
+    }
+
+    fn cancel(&mut self, tag: u64) {
+        self.push(&opcode::AsyncCancel::new(tag).build().user_data(IGNORED));
+    }
+
+    /// Stops a multishot receive.
+    pub(super) fn stop_receiving(&mut self, index: u32) {
+        self.slots[index as usize].reading = Reading::Stopping;
+        self.cancel(Op::Receive.tag(index));
+    }
+
+    /// A buffer for staged bytes.
+    pub(super) fn spare(&mut self) -> Vec<u8> {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    /// The handle is gone.
+    pub(super) fn orphan(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.orphan = true;
+        self.wakes.replaced.extend(slot.reader.take().into_iter().chain(slot.writer.take()));
+        let owes = slot.unsent() > 0 && !slot.abort;
+        if owes && self.orphans < ORPHANS {
+            self.orphans += 1;
+            slot.counted = true;
+            let _ = SockRef::from(&slot.tcp).set_tcp_user_timeout(Some(ORPHAN_SILENCE));
+        } else {
+            slot.abort = true;
+            slot.staged = Vec::new();
+        }
+        let (reading, writing, abort) = (slot.reading, slot.writing, slot.abort);
+        match reading {
+            Reading::Receiving => self.stop_receiving(index),
+            Reading::Polling => self.cancel(Op::Readable.tag(index)),
+            Reading::Idle | Reading::Stopping => {}
+        }
+        match writing {
+            Writing::Sending if abort => self.cancel(Op::Send.tag(index)),
+            Writing::Polling => self.cancel(Op::Writable.tag(index)),
+            Writing::Sending | Writing::Idle => {}
+        }
+        self.bury(index);
+    }
+
+    /// Frees an orphan of which nothing is under way and nothing is owed.
+    pub(super) fn bury(&mut self, index: u32) {
+        let Some(slot) = self.slots.get(index as usize) else { return };
+        if !slot.orphan || !slot.is_still() || !slot.staged.is_empty() {
+            return;
+        }
+        let slot = self.slots.remove(index as usize);
+        self.orphans -= usize::from(slot.counted);
+        for lent in slot.inbox {
+            self.buffers.give_back(lent.buffer);
+        }
+    }
+
+    /// Cancels everything and waits for it, for a bounded time. What the kernel then still holds is
+    /// leaked: it may write there.
+    pub(super) fn close(mut self) {
+        for index in self.slots.iter().map(|(index, _)| index).collect::<Vec<_>>() {
+            let Ok(index) = u32::try_from(index) else { continue };
+            self.slots[index as usize].abort = true;
+            self.orphan(index);
+        }
+        for _ in 0..CLOSE_STEPS {
+            self.turn();
+            if self.slots.is_empty() {
+                return;
+            }
+            std::thread::sleep(CLOSE_STEP);
+        }
+        tracing::warn!(left = self.slots.len(), "io_uring did not let go of sockets in time");
+        std::mem::forget(self);
+    }
+}
+
+fn store(place: &mut Option<Waker>, wakes: &mut Wakes, cx: &Context<'_>) {
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        wakes.replaced.extend(place.replace(cx.waker().clone()));
+    }
+}
+
+fn poll_flags(flags: i16) -> u32 {
+    u32::from(flags.cast_unsigned())
+}
