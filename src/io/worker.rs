@@ -173,7 +173,7 @@ fn local_runtime(driver: Driver) -> io::Result<(LocalRuntime, io::Result<()>)> {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().event_interval(POLLS_PER_TURN);
     if ring.is_ok() {
-        builder.on_thread_park(ring::turn).on_thread_unpark(ring::turn);
+        builder.on_thread_unpark(ring::turn);
     }
     Ok((builder.build_local(LocalOptions::default())?, ring))
 }

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   poll_write ─▶ staged ─┐
-//!   poll_read ─▶ receive ─┴▶ submissions ── the runtime parks ─▶ one io_uring_enter
-//!   tasks ◀── wakes ◀── completions ◀──────────────────────────────┘ (or the ring wakes the runtime)
+//!   poll_read ─▶ receive ─┴▶ submissions ── after the ready tasks ─▶ one io_uring_enter
+//!   tasks ◀── wakes ◀── completions ◀────────────────────────────────┘ (the ring's bell ends the runtime's sleep)
 //! ```
 //!
 //! An operation owns the descriptor and its buffer from submission to its last completion, whatever
@@ -21,6 +21,7 @@ mod socket;
 
 use std::cell::RefCell;
 use std::io;
+use std::task::Poll;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -37,7 +38,7 @@ fn with_ring<R>(work: impl FnOnce(&mut Ring) -> R) -> Option<R> {
     RING.try_with(|ring| ring.borrow_mut().as_mut().map(work)).ok().flatten()
 }
 
-/// Gives this worker a ring. Its runtime must call [`turn`] when it parks and when it wakes.
+/// Gives this worker a ring. Its runtime must run [`attend`], and may call [`turn`] when it wakes.
 ///
 /// # Errors
 /// The kernel's: `ENOSYS` or `EPERM` where io_uring is missing or forbidden, `EINVAL` where the kernel
@@ -71,8 +72,9 @@ pub fn stop() {
     }
 }
 
-/// Wakes the current runtime when a completion comes, and turns the ring should the runtime be too busy
-/// to park. It must run as long as the worker.
+/// Turns the ring: when a completion comes, and once after the tasks that were ready when the first of
+/// them asked for something, so that a busy runtime gathers and none is kept waiting. It must run as
+/// long as the worker.
 ///
 /// # Errors
 /// When the ring cannot be watched.
@@ -80,8 +82,17 @@ pub async fn attend() -> io::Result<()> {
     let Some(bell) = with_ring(|ring| ring.bell()) else { return Ok(()) };
     // SAFETY: an `OwnedFd` gives the same descriptor every time and closes it only when dropped.
     let bell = unsafe { AsyncFd::register_with_interest(bell?, Interest::READABLE) }?;
-    loop {
-        bell.readable().await?.clear_ready();
+    std::future::poll_fn(|cx| {
+        with_ring(|ring| ring.attendant(cx));
         turn();
-    }
+        loop {
+            match bell.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(mut ready)) => ready.clear_ready(),
+            }
+            turn();
+        }
+    })
+    .await
 }

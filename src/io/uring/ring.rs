@@ -57,6 +57,9 @@ pub(super) struct Ring {
     /// Completions taken off a full queue to make room for submissions.
     pub(super) late: VecDeque<cqueue::Entry>,
     queued: u32,
+    /// Who turns the ring, and whether it has been called since the last turn.
+    attendant: Option<Waker>,
+    called: bool,
 }
 
 impl Ring {
@@ -81,6 +84,8 @@ impl Ring {
             spares: Vec::new(),
             late: VecDeque::new(),
             queued: 0,
+            attendant: None,
+            called: false,
         })
     }
 
@@ -112,8 +117,24 @@ impl Ring {
         store(&mut self.slots[index as usize].writer, &mut self.wakes, cx);
     }
 
+    /// Remembers who polls as the one to call when there is something to submit.
+    pub(super) fn attendant(&mut self, cx: &Context<'_>) {
+        store(&mut self.attendant, &mut self.wakes, cx);
+    }
+
+    /// Something was asked for since the last turn.
+    fn call(&mut self) {
+        if !self.called
+            && let Some(attendant) = &self.attendant
+        {
+            self.called = true;
+            attendant.wake_by_ref();
+        }
+    }
+
     /// Submits and reaps; whether anything came of it.
     pub(super) fn turn(&mut self) -> bool {
+        self.called = false;
         self.send_staged();
         let waiting = {
             let submissions = self.uring.submission();
@@ -143,7 +164,7 @@ impl Ring {
             // and is not freed before the operation's last completion: see `Slot::is_still`.
             if unsafe { self.uring.submission().push(entry) }.is_ok() {
                 self.queued += 1;
-                return;
+                return self.call();
             }
             self.enter();
             // A kernel whose completions are not taken may refuse submissions.
@@ -157,6 +178,7 @@ impl Ring {
         if !slot.dirty && slot.writing == Writing::Idle {
             slot.dirty = true;
             self.dirty.push(index);
+            self.call();
             if self.dirty.len() >= DIRTY {
                 self.send_staged();
                 self.enter();
