@@ -147,13 +147,23 @@ pub struct FrameBudget {
     pub reset: u32,
     /// What a stream costs that we reset, since the peer may have seen to it (CVE-2025-8671).
     pub provoked: u32,
-    /// What a response head, or DATA worth the name, brings back.
+    /// What a response head, or DATA with a byte in it, brings back.
     pub answer: u32,
 }
 
+impl FrameBudget {
+    /// The same for a connection that may carry `streams` at once: that all of them are reset together, and
+    /// their successors too, is no attack.
+    #[must_use]
+    pub fn carrying(self, streams: usize) -> Self {
+        let resets = u32::try_from(streams).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(self.reset);
+        Self { burst: self.burst.max(resets), ..self }
+    }
+}
+
 /// A client's connection. 1,024 / 4 = 256 resets at once: twice `streams_per_connection`, a page
-/// left while all of it loads. An answer brings 4: a reader that gives credit back for every
-/// frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
+/// left while all of it loads; more with more streams. An answer brings 4: a reader that gives credit back
+/// for every frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
 pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, provoked: 4, answer: 4 };
 
 /// A link, for what a connector sends: 64 clients' worth, and more back for each request we send. Our
