@@ -108,10 +108,18 @@ pub const H2_SEND_BUFFER: usize = 128 * 1024;
 /// interactive stream waiting for some 50 µs at most.
 pub const LINK_FRAME_BYTES: u32 = 64 * 1024;
 
-/// Small DATA frames received and not yet read that a link tolerates: `streams_per_link` × 64
-/// frames × 256 bytes. The default of `h2` (25,600 bytes) would end every stream of a link
-/// because of one slow WebSocket reader.
-pub const LINK_DATA_FRAME_BUDGET: usize = 4096 * 64 * 256;
+/// What small DATA frames received and not yet read may cost a link beside their bytes, each 256 bytes less
+/// its own: `streams_per_link` × 256 KiB, as much as a link can pin in windows. A reader that stalls before
+/// messages of 50 bytes leaves a window of 5,243, which is 1 MiB: a sixteenth of this would end every stream of
+/// a link because of 62 such readers, and the default of `h2` (25,600 bytes) because of one.
+pub const LINK_DATA_FRAME_BUDGET: usize = 4096 * 256 * 1024;
+
+/// A piece of a body smaller than this is passed on together with what is there behind it: to hold a frame
+/// costs its reader some 256 bytes, however small it is.
+pub const CRUMB_BYTES: usize = 1024;
+
+/// Crumbs passed on together: one frame of the smallest size HTTP/2 allows.
+pub const GATHERED_BYTES: usize = 16 * 1024;
 
 /// Streams of a link that may be reset before they were accepted, and remembered after: a crowd
 /// of clients leaving at once must not look like an attack. Bounded by the streams of a link.
