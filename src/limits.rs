@@ -108,10 +108,18 @@ pub const H2_SEND_BUFFER: usize = 128 * 1024;
 /// interactive stream waiting for some 50 µs at most.
 pub const LINK_FRAME_BYTES: u32 = 64 * 1024;
 
-/// Small DATA frames received and not yet read that a link tolerates: `streams_per_link` × 64
-/// frames × 256 bytes. The default of `h2` (25,600 bytes) would end every stream of a link
-/// because of one slow WebSocket reader.
-pub const LINK_DATA_FRAME_BUDGET: usize = 4096 * 64 * 256;
+/// What small DATA frames received and not yet read may cost a link beside their bytes, each 256 bytes less
+/// its own: `streams_per_link` × 256 KiB, as much as a link can pin in windows. A reader that stalls before
+/// messages of 50 bytes leaves a window of 5,243, which is 1 MiB: a sixteenth of this would end every stream of
+/// a link because of 62 such readers, and the default of `h2` (25,600 bytes) because of one.
+pub const LINK_DATA_FRAME_BUDGET: usize = 4096 * 256 * 1024;
+
+/// A piece of a body smaller than this is passed on together with what is there behind it: to hold a frame
+/// costs its reader some 256 bytes, however small it is.
+pub const CRUMB_BYTES: usize = 1024;
+
+/// Crumbs passed on together: one frame of the smallest size HTTP/2 allows.
+pub const GATHERED_BYTES: usize = 16 * 1024;
 
 /// Streams of a link that may be reset before they were accepted, and remembered after: a crowd
 /// of clients leaving at once must not look like an attack. Bounded by the streams of a link.
@@ -147,13 +155,23 @@ pub struct FrameBudget {
     pub reset: u32,
     /// What a stream costs that we reset, since the peer may have seen to it (CVE-2025-8671).
     pub provoked: u32,
-    /// What a response head, or DATA worth the name, brings back.
+    /// What a response head, or DATA with a byte in it, brings back.
     pub answer: u32,
 }
 
+impl FrameBudget {
+    /// The same for a connection that may carry `streams` at once: that all of them are reset together, and
+    /// their successors too, is no attack.
+    #[must_use]
+    pub fn carrying(self, streams: usize) -> Self {
+        let resets = u32::try_from(streams).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(self.reset);
+        Self { burst: self.burst.max(resets), ..self }
+    }
+}
+
 /// A client's connection. 1,024 / 4 = 256 resets at once: twice `streams_per_connection`, a page
-/// left while all of it loads. An answer brings 4: a reader that gives credit back for every
-/// frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
+/// left while all of it loads; more with more streams. An answer brings 4: a reader that gives credit back
+/// for every frame, on its stream and on the connection, and pings for its bandwidth, pays 3.
 pub const CLIENT_FRAMES: FrameBudget = FrameBudget { burst: 1024, per_second: 64, reset: 4, provoked: 4, answer: 4 };
 
 /// A link, for what a connector sends: 64 clients' worth, and more back for each request we send. Our

@@ -246,7 +246,8 @@ impl Parts {
         let metrics = self.core.metrics.clone();
         let shard = Shard::start(&metrics);
         let limits = Rc::new(self.limits);
-        let fleet = Fleet::start(metrics, self.core.pushes.subscribe(), self.office.clone(), mail);
+        let fleet =
+            Fleet::start(metrics, limits.streams_per_link, self.core.pushes.subscribe(), self.office.clone(), mail);
         // All that this process dials itself, apps of the group local and the filters' services, stands in its own file.
         let backends = Backends::new(limits.clone(), Resolver::new(self.resolver), Policy::unchecked(), shard.clone());
         let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());

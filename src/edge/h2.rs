@@ -102,7 +102,7 @@ fn ended(door: &Door, peer: &Peer, reason: Reason) {
 async fn handshake(door: &Door, stream: Stream) -> Result<(Connection<Watched<Stream>, Bytes>, Watch), h2::Error> {
     let limits = &door.limits;
     let bounded = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
-    let stream = Watched::new(stream, End::Server, limits::CLIENT_FRAMES);
+    let stream = Watched::new(stream, End::Server, limits::CLIENT_FRAMES.carrying(limits.streams_per_connection));
     let watch = stream.watch();
     let connection = h2::server::Builder::new()
         .initial_window_size(limits::PUBLIC_STREAM_WINDOW)

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::arrival::{Admitted, Office};
 use super::control::Pushes;
 use super::link::{Link, State};
+use crate::limits::{FrameBudget, LINK_FRAMES};
 use crate::metrics::Metrics;
 
 /// Messages waiting for one worker's fleet: arrivals and questions, a few a second at most.
@@ -65,20 +66,25 @@ pub struct Fleet {
     lost: RefCell<HashMap<String, Instant>>,
     /// Told whenever a link becomes usable.
     arrived: Notify,
+    /// What frames that bring nothing may cost one link.
+    frames: FrameBudget,
     metrics: Arc<Metrics>,
 }
 
 impl Fleet {
-    /// A fleet and the mailbox the office reaches it by. `pushes` is what links are told.
+    /// A fleet and the mailbox the office reaches it by, of links of up to `streams` streams. `pushes` is what
+    /// links are told.
     #[must_use]
     pub fn start(
         metrics: Arc<Metrics>,
+        streams: usize,
         pushes: watch::Receiver<Pushes>,
         office: Office,
         mut mailbox: mpsc::Receiver<Mail>,
     ) -> Rc<Self> {
-        let fleet =
-            Rc::new(Self { groups: RefCell::default(), lost: RefCell::default(), arrived: Notify::new(), metrics });
+        let frames = LINK_FRAMES.carrying(streams);
+        let (groups, lost) = (RefCell::default(), RefCell::default());
+        let fleet = Rc::new(Self { groups, lost, arrived: Notify::new(), frames, metrics });
         let own = fleet.clone();
         tokio::task::spawn_local(async move {
             while let Some(mail) = mailbox.recv().await {
@@ -108,7 +114,7 @@ impl Fleet {
         let Ok(stream) = stream.attach() else { return };
         let own = Rc::downgrade(&self);
         let rtt = self.metrics.link_rtt.with_label_values(&[&connector]);
-        let started = Link::start(member, stream, pushes, office, rtt, move |link, from, to, reason| {
+        let started = Link::start(member, (stream, self.frames), pushes, office, rtt, move |link, from, to, reason| {
             if let Some(fleet) = own.upgrade() {
                 fleet.on_change(link, from, to, reason);
             }

@@ -24,7 +24,7 @@ use super::{DEAD_AFTER, PROBE_INTERVAL, SUSPECT_AFTER, field};
 use crate::http::h2::client::{self, Answer, Failure};
 use crate::http::h2::{End, SendBody, StreamGuard, Watch, Watched};
 use crate::http::{Body, Interim};
-use crate::limits;
+use crate::limits::{self, FrameBudget};
 use crate::tls::Stream;
 
 /// Where a link stands.
@@ -78,20 +78,20 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts HTTP/2 on an admitted connection. `on_change` hears every change of state, the last
+    /// Starts HTTP/2 on an admitted connection, whose peer has a budget. `on_change` hears every change of state, the last
     /// with the reason of the end.
     ///
     /// # Errors
     /// The handshake's failure in words.
     pub async fn start(
         member: Member,
-        stream: Stream,
+        (stream, frames): (Stream, FrameBudget),
         pushes: watch::Receiver<Pushes>,
         office: Office,
         rtt_shown: prometheus::Gauge,
         on_change: impl Fn(&Rc<Self>, State, State, &str) + 'static,
     ) -> Result<Rc<Self>, String> {
-        let stream = Watched::new(stream, End::Client, limits::LINK_FRAMES);
+        let stream = Watched::new(stream, End::Client, frames);
         let watch = stream.watch();
         let (send, connection) = h2::client::Builder::new()
             .enable_push(false)

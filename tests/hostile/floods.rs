@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::{GET, HOLD, Siege, UPLOAD, rapid, streams};
+use crate::backend::Backend;
 use crate::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, Frames, HEADERS, INITIAL_WINDOW_SIZE,
-    PING, PRIORITY, SETTINGS, block, credit, frame, headers, integer, settings,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, Frames, GOAWAY, HEADERS,
+    INITIAL_WINDOW_SIZE, PING, PRIORITY, SETTINGS, block, credit, frame, headers, integer, settings,
 };
-use crate::world::until;
+use crate::websocket::accepting;
+use crate::world::{plan, until};
 
 const CALM: End = End::Connection(ENHANCE_YOUR_CALM);
 
@@ -102,6 +104,39 @@ async fn h12_an_honest_share_of_them_is_no_flood() {
         }
     }
     assert_eq!(siege.ended_for_frames().await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h12_credit_for_each_small_message_is_no_flood() {
+    // As readers do it that measure their bandwidth with every frame they get, grpc-go for one.
+    let echo = Backend::serve(|mut conn, _| async move {
+        let head = conn.head().await.unwrap();
+        conn.send(accepting(&head, "").as_bytes()).await;
+        loop {
+            let message = conn.bytes(4).await;
+            conn.send(&message).await;
+        }
+    })
+    .await;
+    let world = plan().app("shop", echo.url()).start().await;
+    let (mut frames, _) = Frames::handshake(world.https, "shop.test", &[]).await;
+    let [_, scheme, authority, path] = GET;
+    let version = ("sec-websocket-version", "13");
+    let connect = [(":method", "CONNECT"), (":protocol", "websocket"), scheme, authority, path, version];
+    frames.headers(1, &connect, 0).await;
+    assert_eq!(frames.end_of(1).await, End::Status(200));
+    let reading = [credit(1, 4), credit(0, 4), frame(PING, 0, 0, &[7; 8])].concat();
+    for message in 0..1500u32 {
+        frames.send(DATA, 0, 1, &message.to_be_bytes()).await;
+        let mut got = Vec::new();
+        while got.len() < 4 {
+            let frame = frames.next().await.unwrap_or_else(|| panic!("H12: the connection ends at message {message}"));
+            assert_ne!(frame.kind, GOAWAY, "H12: message {message}");
+            got.extend(if frame.kind == DATA { frame.payload } else { Vec::new() });
+        }
+        assert_eq!(got, message.to_be_bytes(), "H12");
+        frames.write(&reading).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

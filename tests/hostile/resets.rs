@@ -52,6 +52,18 @@ async fn h08_a_patient_rapid_reset_ends_the_connection_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn h08_as_many_streams_as_there_may_be_can_be_taken_back() {
+    // What a proxy does whose clients time out together.
+    let siege = Siege::with(|plan| plan.set(|config| config.limits.streams_per_connection = 600)).await;
+    let mut frames = siege.attacker().await;
+    let begun = streams().take(600);
+    assert_eq!(frames.flood(begun.clone().map(|stream| headers(stream, &HOLD, END_STREAM))).await.end, None, "H08");
+    siege.gate.has_seen(600).await;
+    assert_eq!(frames.flood(begun.map(|stream| reset(stream, CANCEL))).await.end, None, "H08");
+    siege.canary("H08").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn h09_six_ways_to_have_us_reset_streams() {
     let siege = Siege::start().await;
     let itself = |stream: u32| [&stream.to_be_bytes()[..], &[0]].concat();

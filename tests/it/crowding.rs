@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::backend::Backend;
 use crate::client::{get, h2};
+use crate::frames::{END_STREAM, End, Frames, INITIAL_WINDOW_SIZE};
 use crate::world::{World, plan, until, within};
 
 /// Nothing moves for this long: every window and buffer on the way is full.
@@ -16,7 +17,8 @@ const QUIET: Duration = Duration::from_millis(400);
 /// A body of 20 MB, to be had while others stall.
 const BODY_BYTES: usize = 20_000_000;
 
-/// A backend that sends without end to `/flood` and counts what was taken, and a whole body to anything else.
+/// A backend that sends without end to `/flood`, and byte by byte to `/flood-of-crumbs`, and counts what was taken; it
+/// sends a whole body to anything else.
 struct Flood {
     backend: Backend,
     taken: Arc<AtomicU64>,
@@ -29,14 +31,16 @@ impl Flood {
         let backend = Backend::serve(move |mut conn, _| {
             let count = count.clone();
             async move {
-                let piece = vec![b'f'; 64 * 1024];
                 while let Some(request) = conn.request().await {
                     if !request.head.starts_with("GET /flood") {
                         conn.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY_BYTES}\r\n\r\n").as_bytes()).await;
                         conn.send(&vec![b'b'; BODY_BYTES]).await;
                         continue;
                     }
-                    conn.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n").await;
+                    let crumbs = request.head.starts_with("GET /flood-of-crumbs");
+                    let framing = if crumbs { "transfer-encoding: chunked" } else { "content-length: 1000000000000" };
+                    conn.send(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes()).await;
+                    let piece = if crumbs { b"1\r\nc\r\n".repeat(10_000) } else { vec![b'f'; 64 * 1024] };
                     while conn.stream.write_all(&piece).await.is_ok() {
                         count.fetch_add(piece.len() as u64, Ordering::Relaxed);
                     }
@@ -101,4 +105,20 @@ async fn t12_twenty_readers_that_stall_do_not_hold_up_the_others_of_their_link()
 #[tokio::test(flavor = "multi_thread")]
 async fn t12_one_client_on_three_connections_cannot_stall_a_link() {
     others_are_served_beside(3, 120).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t12_readers_that_stall_before_crumbs_do_not_end_their_link() {
+    // A window full of single bytes is 262,144 frames, and h2 ends a connection that holds too many small ones.
+    let flood = Flood::start().await;
+    let world = plan().app("shop", flood.backend.url()).start().await;
+    let (mut frames, _) = Frames::handshake(world.https, "shop.test", &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    let (host, path) = ((":authority", "shop.test"), (":path", "/flood-of-crumbs"));
+    for stream in [1, 3, 5, 7] {
+        frames.headers(stream, &[(":method", "GET"), (":scheme", "https"), host, path], END_STREAM).await;
+        assert_eq!(frames.end_of(stream).await, End::Status(200));
+    }
+    flood.is_quiet().await;
+    assert_eq!(world.edge.links().await[0].streams, 4, "the link that was there");
+    assert_eq!(get(world.http, "shop.test", "/").await.body.len(), BODY_BYTES);
 }

@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::Reject;
 use super::lines::{HeadLimits, LineScanner, parse_fields};
-use crate::limits::{CHUNK_EXTENSION_BYTES, TRAILER_BYTES};
+use crate::limits::{CHUNK_EXTENSION_BYTES, CRUMB_BYTES, GATHERED_BYTES, TRAILER_BYTES};
 
 /// Decodes one body.
 #[derive(Debug)]
@@ -58,43 +58,76 @@ impl Decoder {
     /// The rule of RFC 9112, 7.1 that was broken.
     pub fn step(&mut self, input: &mut BytesMut) -> Result<Step, Reject> {
         loop {
-            match self.state {
-                State::Size => match self.read_size(input)? {
-                    None => return Ok(Step::Starved),
-                    Some(0) => self.state = State::Trailers,
-                    Some(size) => self.state = State::Data(size),
-                },
-                State::Data(left) => {
-                    if input.is_empty() {
-                        return Ok(Step::Starved);
-                    }
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    let left = left - take as u64;
-                    self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
-                    return Ok(Step::Data(input.split_to(take).freeze()));
-                }
-                State::DataEnd => {
-                    if input.first().is_some_and(|&byte| byte != b'\r')
-                        || input.get(1).is_some_and(|&byte| byte != b'\n')
-                    {
-                        return Err(Reject::grammar(
-                            "a chunk does not end in CRLF where its size says (RFC 9112, 7.1)",
-                        ));
-                    }
-                    if input.len() < 2 {
-                        return Ok(Step::Starved);
-                    }
-                    let _ = input.split_to(2);
-                    self.state = State::Size;
-                }
-                State::Trailers => {
-                    let Some(trailers) = self.read_trailers(input)? else { return Ok(Step::Starved) };
-                    self.state = State::Done;
-                    return Ok(Step::End(trailers));
-                }
-                State::Done => return Ok(Step::End(HeaderMap::new())),
+            match self.advance(input)? {
+                Some(Step::Data(crumb)) if crumb.len() < CRUMB_BYTES => return self.gather(crumb, input),
+                Some(step) => return Ok(step),
+                None => {}
             }
         }
+    }
+
+    /// The data of `crumb` and of the chunks that are there behind it.
+    fn gather(&mut self, crumb: Bytes, input: &mut BytesMut) -> Result<Step, Reject> {
+        let mut gathered = BytesMut::new();
+        while gathered.len().max(crumb.len()) < GATHERED_BYTES && self.is_before_crumbs() {
+            match self.advance(input)? {
+                Some(Step::Data(bytes)) => {
+                    if gathered.is_empty() {
+                        gathered.extend_from_slice(&crumb);
+                    }
+                    gathered.extend_from_slice(&bytes);
+                }
+                Some(_) => break,
+                None => {}
+            }
+        }
+        Ok(Step::Data(if gathered.is_empty() { crumb } else { gathered.freeze() }))
+    }
+
+    /// Large chunks are passed on without a copy, and trailers come after the data.
+    fn is_before_crumbs(&self) -> bool {
+        match self.state {
+            State::Size | State::DataEnd => true,
+            State::Data(left) => left < CRUMB_BYTES as u64,
+            State::Trailers | State::Done => false,
+        }
+    }
+
+    /// One state further; `None`: with nothing to show for it.
+    fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Step>, Reject> {
+        match self.state {
+            State::Size => match self.read_size(input)? {
+                None => return Ok(Some(Step::Starved)),
+                Some(0) => self.state = State::Trailers,
+                Some(size) => self.state = State::Data(size),
+            },
+            State::Data(left) => {
+                if input.is_empty() {
+                    return Ok(Some(Step::Starved));
+                }
+                let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                let left = left - take as u64;
+                self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                return Ok(Some(Step::Data(input.split_to(take).freeze())));
+            }
+            State::DataEnd => {
+                if input.first().is_some_and(|&byte| byte != b'\r') || input.get(1).is_some_and(|&byte| byte != b'\n') {
+                    return Err(Reject::grammar("a chunk does not end in CRLF where its size says (RFC 9112, 7.1)"));
+                }
+                if input.len() < 2 {
+                    return Ok(Some(Step::Starved));
+                }
+                let _ = input.split_to(2);
+                self.state = State::Size;
+            }
+            State::Trailers => {
+                let Some(trailers) = self.read_trailers(input)? else { return Ok(Some(Step::Starved)) };
+                self.state = State::Done;
+                return Ok(Some(Step::End(trailers)));
+            }
+            State::Done => return Ok(Some(Step::End(HeaderMap::new()))),
+        }
+        Ok(None)
     }
 
     fn read_size(&mut self, input: &mut BytesMut) -> Result<Option<u64>, Reject> {
@@ -221,6 +254,20 @@ mod tests {
             assert_eq!(decoded, (b"Wikipedia in \r\n\r\nchunks.".to_vec(), 1, b"GET".to_vec()), "{size}");
         }
         assert_eq!(decode(b"0\r\n\r\n", 1), Ok(Some((vec![], 0, vec![]))));
+    }
+
+    #[test]
+    fn chunks_that_are_there_at_once_are_one_piece_if_they_are_small() {
+        let large = "l".repeat(CRUMB_BYTES);
+        let body =
+            format!("{}400\r\n{large}\r\n1\r\nc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n", "1\r\na\r\n2\r\nbc\r\n".repeat(3));
+        let (mut decoder, mut input) = (Decoder::default(), BytesMut::from(body.as_bytes()));
+        for piece in ["abcabcabc", &large, "cd"] {
+            assert_eq!(decoder.step(&mut input), Ok(Step::Data(Bytes::copy_from_slice(piece.as_bytes()))));
+        }
+        assert!(matches!(decoder.step(&mut input), Ok(Step::End(trailers)) if trailers.len() == 1));
+        let mut crumbs = BytesMut::from("1\r\na\r\n".repeat(2 * GATHERED_BYTES).as_bytes());
+        assert!(matches!(Decoder::default().step(&mut crumbs), Ok(Step::Data(piece)) if piece.len() == GATHERED_BYTES));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, header};
 
@@ -26,7 +26,7 @@ use super::body::{Body, Frame, data, trailers};
 use super::fields::strip_forbidden_trailers;
 use crate::error::{Error, Kind, Side};
 use crate::io::clock::Watchdog;
-use crate::limits::H2_SEND_BUFFER;
+use crate::limits::{CRUMB_BYTES, GATHERED_BYTES, H2_SEND_BUFFER};
 
 /// The body of an HTTP/2 message.
 pub struct H2Body {
@@ -100,6 +100,7 @@ impl H2Body {
             self.stalled.disarm();
             match ready!(polled) {
                 Some(Ok(bytes)) => {
+                    let bytes = if bytes.len() < CRUMB_BYTES { self.gather(bytes, cx) } else { bytes };
                     self.owed = bytes.len();
                     return Poll::Ready(Some(Ok(data(bytes))));
                 }
@@ -115,6 +116,19 @@ impl H2Body {
             Ok(None) => Poll::Ready(None),
             Err(error) => Poll::Ready(Some(Err(self.cut(&error)))),
         }
+    }
+
+    /// A crumb and what is there behind it. Waits for nothing; an end or an error is the next poll's to tell.
+    fn gather(&mut self, crumb: Bytes, cx: &mut Context<'_>) -> Bytes {
+        let mut gathered = BytesMut::new();
+        while gathered.len().max(crumb.len()) < GATHERED_BYTES && !self.stream.is_end_stream() {
+            let Poll::Ready(Some(Ok(bytes))) = self.stream.poll_data(cx) else { break };
+            if gathered.is_empty() {
+                gathered.extend_from_slice(&crumb);
+            }
+            gathered.extend_from_slice(&bytes);
+        }
+        if gathered.is_empty() { crumb } else { gathered.freeze() }
     }
 
     fn cut(&self, error: &h2::Error) -> Error {

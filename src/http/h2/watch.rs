@@ -40,9 +40,6 @@ const PREFACE_BYTES: usize = 24;
 /// the default of `streams_per_connection`: also those that were answered before they were sent.
 const OPEN_MAX: usize = 1024;
 
-/// A DATA frame from here on is no dribble, and pays for the credit its reader gives back.
-const WORTHY_BYTES: usize = 64;
-
 /// Which end of the connection is watched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -124,9 +121,8 @@ impl<S> Watched<S> {
         let Self { watch, outbound, budget, .. } = self;
         outbound.walk(bytes, |head| {
             match head.kind {
-                HEADERS => budget.earn(budget.limits.answer),
-                DATA if head.length >= WORTHY_BYTES => budget.earn(budget.limits.answer),
-                DATA if head.length > 0 => budget.earn(1),
+                // However small: it is us who sent it so, and its reader gives credit back all the same.
+                HEADERS | DATA if head.length > 0 => budget.earn(budget.limits.answer),
                 // One that the peer brought about (CVE-2025-8671); after an answer it costs nothing.
                 RST_STREAM => watch.0.set(watch.0.get().or(budget.pay(budget.limits.provoked))),
                 _ => {}
@@ -350,7 +346,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::CLIENT_FRAMES;
+    use crate::limits::{CLIENT_FRAMES, LINK_FRAMES};
 
     fn frame(kind: u8, flags: u8, stream: u32, length: usize) -> Vec<u8> {
         let head = [&(length as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()].concat();
@@ -396,13 +392,42 @@ mod tests {
             watched.came_in(&[0; PREFACE_BYTES]);
             (0..10_000).position(|_| {
                 watched.came_in(&frame(PING, 0, 0, 8));
-                watched.went_out(&frame(DATA, 0, 1, WORTHY_BYTES).repeat(answers));
+                watched.went_out(&frame(DATA, 0, 1, 1).repeat(answers));
                 watched.watch().found().is_some()
             })
         };
         assert_eq!(floods(1), None);
         // Time fills it as well, 64 a second.
         assert!(floods(0).is_some_and(|frames| (1024..2048).contains(&frames)));
+    }
+
+    #[test]
+    fn whoever_reads_small_messages_may_measure_and_give_credit_for_each() {
+        let mut watched = Watched::new((), End::Server, CLIENT_FRAMES);
+        watched.came_in(&[0; PREFACE_BYTES]);
+        // As grpc-go does for every DATA frame while none of its PINGs is under way, and HAProxy on the stream.
+        let reading = [frame(WINDOW_UPDATE, 0, 1, 4), frame(WINDOW_UPDATE, 0, 0, 4), frame(PING, 0, 0, 8)].concat();
+        for message in 0..10_000 {
+            watched.went_out(&frame(DATA, 0, 1, 7));
+            watched.came_in(&reading);
+            assert_eq!(watched.watch().found(), None, "message {message}");
+        }
+    }
+
+    #[test]
+    fn all_streams_there_may_be_can_be_reset_together() {
+        for (end, limits, streams) in [(End::Server, CLIENT_FRAMES, 2000), (End::Client, LINK_FRAMES, 65_536)] {
+            let mut watched = Watched::new((), end, limits.carrying(streams));
+            if end == End::Server {
+                watched.came_in(&[0; PREFACE_BYTES]);
+            }
+            let head = |stream: usize| frame(HEADERS, END_STREAM, u32::try_from(stream * 2 + 1).unwrap(), 5);
+            let reset = |stream: usize| frame(RST_STREAM, 0, u32::try_from(stream * 2 + 1).unwrap(), 4);
+            for frame in (0..streams).map(head).chain((0..streams).map(reset)) {
+                watched.came_in(&frame);
+            }
+            assert_eq!(watched.watch().found(), None, "{streams}");
+        }
     }
 
     #[test]
