@@ -110,8 +110,8 @@ class Place:
 class Way:
     """Edge and connector as two processes, an app for each scheme, all leading to one backend."""
 
-    def __init__(self, place, backend, limit, app="", edge="", http=None, https=None):
-        self.http, self.https, self.admin = http or port(), https or port(), port()
+    def __init__(self, place, backend, limit, app="", edge="", hosts=()):
+        self.http, self.https, self.admin = port(), port(), port()
         cert, key = place.certificate()
         config = place.dir / "edge.toml"
         text = (
@@ -121,6 +121,8 @@ class Way:
         urls = {
             "plain": f"http://{ADDRESS}:{self.http}/", "secure": f"https://{ADDRESS}:{self.https}/",
             "named": f"https://localhost:{self.https}/"}
+        for n, host in enumerate(hosts):
+            urls |= {f"plain{n}": f"http://{host}/", f"secure{n}": f"https://{host}/"}
         for name, url in urls.items():
             text += f'\n[[app]]\nname = "{name}"\nexternal_url = "{url}"\ninternal_url = "{backend}/"\n{app}\n'
         config.write_text(text)
