@@ -20,7 +20,6 @@ def run(place, quick):
     argv = [python, str(HERE / "servers" / "grpc_server.py"), str(backend)]
     listening(backend, place.spawn("server", argv, 300))
     way = Way(place, f"http://{ADDRESS}:{backend}", 300, app='backend_protocol = "h2c"')
-    cert, _ = place.certificate()
 
     def verdicts(name, target, trust):
         script = str(HERE / "servers" / "grpc_cases.py")
@@ -28,5 +27,5 @@ def run(place, quick):
         return json.loads(said.strip().splitlines()[-1])
 
     base = verdicts("direct", f"{ADDRESS}:{backend}", "")
-    ways = {"https, HTTP/2": verdicts("https", f"localhost:{way.https}", str(cert))}
+    ways = {"https, HTTP/2": verdicts("https", f"localhost:{way.https}", str(way.trust))}
     return Result(base, ways, versions=place.versions(python, "grpcio"))

@@ -20,11 +20,10 @@ def run(place, quick):
     echo = port()
     listening(echo, place.spawn("echo", [python, str(HERE / "servers" / "ws_echo.py"), str(echo)], limit))
     way = Way(place, f"http://{ADDRESS}:{echo}", limit)
-    cert, _ = place.certificate()
 
     def bridge(how):
         number = port()
-        argv = [python, str(HERE / "servers" / "ws_bridge.py"), how, str(number), str(way.https), str(cert)]
+        argv = [python, str(HERE / "servers" / "ws_bridge.py"), how, str(number), str(way.https), str(way.trust)]
         listening(number, place.spawn(f"bridge-{how}", argv, limit))
         return number
 

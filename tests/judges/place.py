@@ -97,14 +97,21 @@ class Place:
         return out.strip() if code == 0 else "?"
 
     def certificate(self):
-        """A certificate of 30 days for this machine's own names, and its key."""
-        cert, key = self.dir / "cert.pem", self.dir / "key.pem"
+        """A certificate of 30 days for this machine's own names, its key, and the authority to trust."""
+        cert, key, authority = (self.dir / name for name in ("cert.pem", "key.pem", "authority.pem"))
         if not cert.exists():
-            self.run("openssl", [
-                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                "-keyout", str(key), "-out", str(cert), "-days", "30", "-subj", "/CN=localhost",
-                "-addext", f"subjectAltName={CERTIFICATE_NAMES}"], 30)
-        return cert, key
+            made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "30"]
+            key_usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+            self.run("openssl", [*made, "-keyout", "authority.key", "-out", authority.name, "-subj", "/CN=judges",
+                                 *key_usage], 30)
+            self.run("openssl", [*made, "-keyout", key.name, "-out", cert.name, "-subj", "/CN=localhost",
+                                 "-CA", authority.name, "-CAkey", "authority.key",
+                                 "-addext", f"subjectAltName={CERTIFICATE_NAMES}",
+                                 "-addext", "basicConstraints=critical,CA:FALSE",
+                                 "-addext", "keyUsage=critical,digitalSignature",
+                                 "-addext", "extendedKeyUsage=serverAuth"], 30)
+        return cert, key, authority
 
 
 class Way:
@@ -112,7 +119,7 @@ class Way:
 
     def __init__(self, place, backend, limit, app="", edge="", hosts=()):
         self.http, self.https, self.admin = port(), port(), port()
-        cert, key = place.certificate()
+        cert, key, self.trust = place.certificate()
         config = place.dir / "edge.toml"
         text = (
             f'data_dir = "edge"\npublic_address = "{ADDRESS}:{self.https}"\ngrace_period = "1s"\n\n'
