@@ -71,7 +71,8 @@ class Place:
         wanted = "\n".join(packages)
         if not (mark.exists() and mark.read_text() == wanted):
             self.run("install", [sys.executable, "-m", "venv", str(env)], 120)
-            self.run("install", [str(python), "-m", "pip", "install", "-q", *packages], 400)
+            if packages:
+                self.run("install", [str(python), "-m", "pip", "install", "-q", *packages], 400)
             mark.write_text(wanted)
         return str(python)
 
@@ -117,7 +118,7 @@ class Place:
 class Way:
     """Edge and connector as two processes, an app for each scheme, all leading to one backend."""
 
-    def __init__(self, place, backend, limit, app="", edge="", hosts=()):
+    def __init__(self, place, backend, limit, app="", edge="", connector="", hosts=()):
         self.http, self.https, self.admin = port(), port(), port()
         cert, key, self.trust = place.certificate()
         config = place.dir / "edge.toml"
@@ -141,9 +142,9 @@ class Way:
         with subprocess.Popen(token, cwd=place.dir, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as made:
             words = made.communicate(timeout=30)[0].split()
         (place.dir / "connector.toml").write_text(
-            'data_dir = "connector"\ngrace_period = "1s"\n[dial]\nallow = ["localhost"]\n')
-        connector = [place.binary, "connector", "--config", "connector.toml"]
-        self.connector = place.spawn("connector", connector, limit, env={"LOCKGATE_JOIN": max(words, key=len)})
+            f'data_dir = "connector"\ngrace_period = "1s"\n{connector}\n[dial]\nallow = ["localhost"]\n')
+        argv = [place.binary, "connector", "--config", "connector.toml"]
+        self.connector = place.spawn("connector", argv, limit, env={"LOCKGATE_JOIN": max(words, key=len)})
         self.edge = edge
         wait("the link", self.linked, self.connector)
 
@@ -174,7 +175,7 @@ def port():
         return probe.getsockname()[1]
 
 
-def listening(number, child, seconds=20):
+def listening(number, child, seconds=60):
     """Waits until somebody listens there."""
     def there():
         with socket.create_connection((ADDRESS, number), 1):
