@@ -14,7 +14,7 @@ WHAT = "gRPC interop cases with grpcio: unary, streams, cancel, deadline, metada
 EXCEPTIONS = {}
 
 
-def run(place, quick):
+def run(place, effort):
     python = place.python("grpc", ["grpcio"])
     backend = port()
     argv = [python, str(HERE / "servers" / "grpc_server.py"), str(backend)]

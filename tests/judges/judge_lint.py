@@ -21,7 +21,7 @@ RESOURCES = [
     "response-headers?Warning=199%20x%20%22y%22&Age=3", "response-headers?X-Robots-Tag=none&Pragma=no-cache"]
 
 
-def run(place, quick):
+def run(place, effort):
     python = place.python("lint", PACKAGES)
     backend = port()
     gunicorn = [python, "-m", "gunicorn", "-b", f"{ADDRESS}:{backend}", "-k", "gthread", "--threads", "8", "httpbin:app"]

@@ -29,7 +29,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def run(place, quick):
+def run(place, effort):
     promtool = place.tool("promtool", "prometheus")
     server = http.server.ThreadingHTTPServer((ADDRESS, 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -28,7 +28,7 @@ NOT_OURS = " and ".join(f"not {word}" for word in (
 HOST = "httpbin.org"
 
 
-def run(place, quick):
+def run(place, effort):
     python = place.python("requests", PACKAGES)
     versions = place.versions(python, "requests", "httpbin", "gunicorn", "pytest")
     tests = sources(place, python, versions["requests"])
@@ -38,7 +38,7 @@ def run(place, quick):
     way = Way(place, f"http://{ADDRESS}:{backend}", 600, hosts=[HOST])
     base = verdicts(place, python, tests, "direct", f"http://{ADDRESS}:{backend}")
     ways = {"http": verdicts(place, python, tests, "http", way.plain)}
-    if not quick:
+    if effort:
         ways["https"] = verdicts(place, python, tests, "https", way.secure)
     return Result(base, ways, versions=versions)
 

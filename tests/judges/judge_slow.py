@@ -30,7 +30,7 @@ ATTACKS = {
 }
 
 
-def run(place, quick):
+def run(place, effort):
     tool = place.tool("slowhttptest", "slowhttptest")
     backend = port()
     listening(backend, place.spawn("backend", [sys.executable, str(HERE / "servers" / "quick.py"), str(backend)], 400))

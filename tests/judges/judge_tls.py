@@ -13,7 +13,7 @@ SCANS = ["--sslv2", "--sslv3", "--tlsv1", "--tlsv1_1", "--tlsv1_2", "--tlsv1_3",
          "--fallback", "--compression", "--reneg", "--early_data", "--ems", "--elliptic_curves", "--certinfo", "--resum"]
 
 
-def run(place, quick):
+def run(place, effort):
     python = place.python("tls", ["sslyze"])
     way = Way(place, f"http://{ADDRESS}:{port()}", 200)
     sslyze = python.removesuffix("python") + "sslyze"

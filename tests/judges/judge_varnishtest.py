@@ -11,7 +11,7 @@ WHAT = "varnishtest scripts: HTTP/1 between its client and its server"
 EXCEPTIONS = {}
 
 
-def run(place, quick):
+def run(place, effort):
     varnishtest = place.tool("varnishtest", "varnish")
     backend = port()
     way = Way(place, f"http://{ADDRESS}:{backend}", 300)

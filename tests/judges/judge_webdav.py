@@ -17,7 +17,7 @@ LINE = re.compile(r"^\s*(\d+)\. (\w+)\.* (pass|FAIL|SKIPPED|WARNING)", re.MULTIL
 WORDS = {"pass": "pass", "FAIL": "failed", "SKIPPED": "skipped", "WARNING": "pass"}
 
 
-def run(place, quick):
+def run(place, effort):
     litmus = place.tool("litmus", "litmus")
     python = place.python("webdav", PACKAGES)
     backend, root = port(), place.dir / "root"

@@ -2,7 +2,7 @@
 """Outside judges: suites that others trust, run against a backend directly and through Lockgate.
 
     python3 tests/judges/run.py                      every judge, the report into RESULTS.md
-    python3 tests/judges/run.py --only websocket     one judge (again for more); prints, writes nothing
+    python3 tests/judges/run.py --only websocket     one judge (again for more), its part of RESULTS.md
     python3 tests/judges/run.py --list
 
 For each judge it starts a backend, an edge and a connector (two processes with the real link between
@@ -36,6 +36,7 @@ from place import NotRun, Place  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parent.parent
+EFFORTS = (", the quick part", "", ", every case")
 JUDGES = sorted(path.stem.removeprefix("judge_") for path in HERE.glob("judge_*.py"))
 
 
@@ -51,16 +52,15 @@ def main():
         print(f"no binary at {options.binary}: cargo build --release, or --binary PATH", file=sys.stderr)
         return 2
     work = Path(options.work).resolve()
-    sections, fails = [], 0
+    fails = 0
     for name, module in modules.items():
         print(f"{name}: {module.WHAT}", flush=True)
         began = time.monotonic()
-        section, failed = judged(name, module, work, str(binary), options.quick)
+        section, failed = judged(name, module, work, str(binary), options.effort)
         fails += failed
-        sections.append(section)
         print(f"{section}\n({time.monotonic() - began:.0f} s)\n", flush=True)
-    if options.report:
-        Path(options.report).write_text(head(str(binary), options.quick) + "\n".join(sections))
+        if options.effort:
+            write(name, section, Path(options.report))
     print(f"{fails} unexplained" if fails else "nothing unexplained")
     return 1 if fails else 0
 
@@ -71,20 +71,18 @@ def arguments():
     parser.add_argument("--only", action="append", choices=JUDGES, metavar="NAME", help="this judge; again for more")
     parser.add_argument("--binary", default=TREE / "target" / "release" / "lockgate", help="what is judged")
     parser.add_argument("--work", default=Path(tempfile.gettempdir()) / "lockgate-judges", help="environments and data")
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
-    parser.add_argument("--report", help="write the report here [RESULTS.md when every judge is asked in full]")
-    options = parser.parse_args()
-    if not options.report and not options.only and not options.quick:
-        options.report = HERE / "RESULTS.md"
-    return options
+    parser.add_argument("--quick", dest="effort", action="store_const", const=0, default=1, help="leave out what takes minutes")
+    parser.add_argument("--all", dest="effort", action="store_const", const=2, help="leave out nothing; an hour")
+    parser.add_argument("--report", default=HERE / "RESULTS.md", help="where the report is; not written when --quick")
+    return parser.parse_args()
 
 
-def judged(name, module, work, binary, quick):
+def judged(name, module, work, binary, effort):
     """The judge's part of the report, and how many of its verdicts have no excuse."""
-    title = f"## {name}: {module.WHAT}\n\n"
+    title = f"## {name}: {module.WHAT}\n\n{circumstances(binary, effort)}\n\n"
     try:
         with Place(work, binary, name) as place:
-            result = module.run(place, quick)
+            result = module.run(place, effort)
     except NotRun as reason:
         return f"{title}Not run: {reason}\n", 0
     except Exception as failure:
@@ -123,16 +121,30 @@ def tally(verdicts):
     return "; ".join(f"{count} {value}" for value, count in sorted(counts.items(), key=lambda row: -row[1])[:5])
 
 
-def head(binary, quick):
+def circumstances(binary, effort):
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20).stdout.strip()
-    commit = subprocess.run(["git", "-C", str(TREE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=20)
-    today = datetime.date.today().isoformat()
+    git = ["git", "-C", str(TREE), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, timeout=20).stdout.strip()
     system = f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}"
-    return (
-        "# What outside judges say\n\n<!-- Written by tests/judges/run.py; do not edit. -->\n\n"
-        f"{today}, {said} (tree {commit.stdout.strip()}), {system}{', the quick part' if quick else ''}. Client, edge, link, connector\n"
-        "and backend on one machine; edge and connector are two processes. Each judge asks the backend directly and through the\n"
-        "path; what counts is that no verdict gets worse.\n\n")
+    return f"{datetime.date.today().isoformat()}, {said} (tree {commit}), {system}{EFFORTS[effort]}."
+
+
+def write(name, section, path):
+    """Puts the judge's part into the report and leaves the others as they are."""
+    parts = path.read_text().split("\n## ")[1:] if path.exists() else []
+    parts = {part.split(":", 1)[0]: f"## {part.rstrip()}\n" for part in parts}
+    parts[name] = section
+    path.write_text(HEAD + "\n".join(parts[known] for known in JUDGES if known in parts))
+
+
+HEAD = """# What outside judges say
+
+<!-- Written by tests/judges/run.py; do not edit. -->
+
+Client, edge, link, connector and backend on one machine; edge and connector are two processes. Each judge asks
+the backend directly and through the path; what counts is that no verdict gets worse.
+
+"""
 
 
 if __name__ == "__main__":
