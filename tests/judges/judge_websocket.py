@@ -8,12 +8,15 @@ from place import ADDRESS, HERE, Way, listening, load_json, port
 from verdict import Result
 
 WHAT = "Autobahn's WebSocket cases (kosoku) over ws, wss and HTTP/2 (RFC 8441)"
-EXCEPTIONS = {}
+# In twelve direct runs the same cases came out either way: 3.4 twice OK, 3.2 and 4.1.5 once, else NON-STRICT.
+RACE = ("the echo server's own race, direct runs differ as well: whether it echoes the message before the broken frame "
+        "depends on what it gets with one read")
+EXCEPTIONS = {("*", f"{case}.[2345]", "NON-STRICT, close OK"): RACE for case in ("3", "4.1", "4.2")}
 PACKAGES = ["kosoku", "websockets", "h2"]
 # 9 (limits and speed), 12 and 13 (compression) are 270 of the 517 cases and nearly all of the time; usually
-# two sizes of each of their kinds are asked.
+# the first of each of their kinds is asked.
 HEAVY = ["9.*", "12.*", "13.*"]
-SAMPLE = ["9.*.1", "9.*.3", "12.*.1", "12.*.3", "13.*.1", "13.*.3"]
+SAMPLE = [f"{part}.{kind}.1" for part, kinds in ((9, 8), (12, 5), (13, 7)) for kind in range(1, kinds + 1)]
 
 
 def run(place, effort):
@@ -40,7 +43,7 @@ def verdicts(place, python, name, number, effort):
     light = [word for case in HEAVY for word in ("-x", case)]
     sample = [word for case in SAMPLE for word in ("-i", case)]
     found = {}
-    for part, select in enumerate(([light], [light, sample], [["-p", "2"]])[effort]):
+    for part, select in enumerate(([light], [light, ["-p", "2", *sample]], [["-p", "2"]])[effort]):
         out = place.dir / f"reports-{name}-{part}"
         place.run(f"kosoku-{name}", [kosoku, "-m", "fuzzingclient", *select, "-o", str(out), f"{ADDRESS}:{number}"],
                   (150, 200, 900)[effort], accept=(0, 1))

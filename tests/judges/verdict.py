@@ -41,14 +41,14 @@ def rank(verdict):
 
 
 def differences(result, exceptions):
-    """Every case whose verdict is another than the base's; exceptions are {(way, case pattern): reason}."""
+    """Every case whose verdict is another than the base's; exceptions are {(way, case[, verdict]) patterns: reason}."""
     found = []
     for way, verdicts in result.ways.items():
         for case in sorted({*result.base, *verdicts}):
             base, got = result.base.get(case, "absent"), verdicts.get(case, "absent")
             if base != got:
-                reasons = (why for (which, pattern), why in exceptions.items()
-                           if fnmatch.fnmatch(way, which) and fnmatch.fnmatch(case, pattern))
+                reasons = (why for patterns, why in exceptions.items()
+                           if all(fnmatch.fnmatch(*pair) for pair in zip((way, case, got), patterns)))
                 better = rank(got) < rank(base)
                 found.append(Difference(way, case, base, got, next(reasons, None), better))
     return found
