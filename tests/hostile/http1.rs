@@ -2,8 +2,8 @@
 //! the rest stands here, as raw bytes of a client and what the backend sees of them.
 //!
 //! Every row is followed by a canary on another connection through the same link. W01 (Autobahn's verdicts through the
-//! edge are those without it) needs Python 2 and is no part of `cargo test`; what it rests on, that frames pass byte for
-//! byte, is.
+//! edge are those without it) is among the outside judges (`tests/judges/`), no part of `cargo test`; what it rests on,
+//! that frames pass byte for byte, is.
 
 use std::collections::BTreeSet;
 use std::path::Path;
