@@ -8,7 +8,7 @@ use h2::RecvStream;
 use tokio::io::AsyncWriteExt;
 
 use crate::backend::Backend;
-use crate::client::{get, h2};
+use crate::client::{get, h1, h2};
 use crate::frames::{END_STREAM, End, Frames, INITIAL_WINDOW_SIZE};
 use crate::world::{World, plan, until, within};
 
@@ -87,12 +87,10 @@ async fn others_are_served_beside(connections: usize, streams: usize) {
     let stalled = stall(&world, connections, streams).await;
     flood.is_quiet().await;
     assert_eq!(world.edge.links().await[0].streams, connections * streams);
-    let began = Instant::now();
     for _ in 0..3 {
         let answer = within("a body beside stalled ones", get(world.http, "shop.test", "/")).await;
         assert_eq!(answer.body.len(), BODY_BYTES);
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!(world.edge.links().await[0].state, "up");
     drop(stalled);
 }
@@ -121,4 +119,26 @@ async fn t12_readers_that_stall_before_crumbs_do_not_end_their_link() {
     flood.is_quiet().await;
     assert_eq!(world.edge.links().await[0].streams, 4, "the link that was there");
     assert_eq!(get(world.http, "shop.test", "/").await.body.len(), BODY_BYTES);
+}
+
+/// Bytes that wait in the kernel to be sent to `peer`, as `/proc/net/tcp` tells.
+#[cfg(target_os = "linux")]
+fn waiting_in_the_kernel(peer: std::net::SocketAddr) -> u64 {
+    let remote = format!("0100007F:{:04X}", peer.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().find(|line| line.split_whitespace().nth(2) == Some(&remote)).unwrap();
+    u64::from_str_radix(row.split_whitespace().nth(4).unwrap().split(':').next().unwrap(), 16).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn o03_a_client_that_reads_nothing_pins_little_of_the_kernel() {
+    let flood = Flood::start().await;
+    let world = plan().app("shop", flood.backend.url()).start().await;
+    let mut client = h1(world.http).await;
+    client.send("GET /flood HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    flood.is_quiet().await;
+    let held = waiting_in_the_kernel(client.stream.local_addr().unwrap());
+    // The kernel counts whole segments, and looks at the bound before it takes one more write.
+    assert!(held > 0 && held < 1 << 20, "{held} bytes wait for a client that reads nothing");
 }

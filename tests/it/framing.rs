@@ -53,7 +53,7 @@ impl Strict {
         client.send_bytes(&[raw, SMUGGLED].concat()).await;
         let answer = client.answer("GET").await.unwrap_or_else(|| panic!("{case}: no answer"));
         assert!(statuses.contains(&answer.status), "{case}: {} {}", answer.status, answer.text());
-        assert_eq!(answer.field("connection"), Some("close"), "{case}");
+        assert!(answer.field("connection").is_some_and(|options| options.starts_with("close")), "{case}");
         assert!(client.is_closed().await, "{case}: more was said after the refusal");
     }
 

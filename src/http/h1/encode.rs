@@ -66,6 +66,13 @@ pub fn response_head(
         Framing::None | Framing::UntilClose => {}
     }
     match (version, keep_alive) {
+        // RFC 9110, 15.5.22: it names the protocol that is required, which can only be the one there is.
+        (Version::Http11, true) if status == StatusCode::UPGRADE_REQUIRED => {
+            out.put_slice(b"upgrade: websocket\r\nconnection: upgrade\r\n");
+        }
+        (Version::Http11, false) if status == StatusCode::UPGRADE_REQUIRED => {
+            out.put_slice(b"upgrade: websocket\r\nconnection: close, upgrade\r\n");
+        }
         (Version::Http10, true) => out.put_slice(b"connection: keep-alive\r\n"),
         (_, false) if status != StatusCode::SWITCHING_PROTOCOLS => out.put_slice(b"connection: close\r\n"),
         _ => {}
