@@ -66,18 +66,9 @@ pub async fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<TcpStrea
     Ok(stream)
 }
 
-/// Bytes the kernel takes from us beyond what the peer's window lets it send. Without a bound a peer that
-/// reads nothing pins up to `tcp_wmem` (4 MiB) of kernel memory, and some hundred of them what all sockets
-/// of the machine share, links included. What is under way to a peer that reads is not limited by it.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 256 * 1024;
-
-/// Sets `TCP_NODELAY`, since every writer here gathers its own bytes and Nagle would only add 40 ms, and
-/// `TCP_NOTSENT_LOWAT`.
+/// Sets `TCP_NODELAY`: every writer here gathers its own bytes, Nagle would only add 40 ms.
 pub fn tune(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
 }
 
 /// Lets the kernel find a dead peer of a connection that may be silent for hours (a WebSocket):

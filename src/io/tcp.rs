@@ -21,6 +21,13 @@ use tokio::net::TcpStream;
 #[cfg(target_os = "linux")]
 use super::uring;
 
+/// Bytes the kernel takes from us beyond what the peer's window lets it send. Without a bound a peer that
+/// reads nothing pins up to `tcp_wmem` (4 MiB) of kernel memory, and some hundred of them what all sockets
+/// of the machine share, links included; so links, which are few and trusted, have no bound. What is under
+/// way to a peer that reads is not limited by it.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 256 * 1024;
+
 /// A TCP connection.
 #[derive(Debug)]
 pub enum Tcp {
@@ -38,11 +45,14 @@ impl From<TcpStream> for Tcp {
 }
 
 impl Tcp {
-    /// Moves the connection into this worker's ring, if it has one; it stays on this worker.
+    /// Bounds what waits in the kernel for the peer, and moves the connection into this worker's ring, if it
+    /// has one; it stays on this worker.
     ///
     /// # Errors
     /// When the reactor does not let go of it, or does not take it back.
     pub fn settle(self) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        self.options(|socket| drop(socket.set_tcp_notsent_lowat(UNSENT_BYTES)));
         #[cfg(target_os = "linux")]
         if let Self::Reactor(tcp) = self {
             if !uring::is_running() {
