@@ -148,7 +148,7 @@ impl AsyncWrite for Tcp {
         match self.get_mut() {
             Self::Reactor(tcp) => Pin::new(tcp).poll_shutdown(cx),
             #[cfg(target_os = "linux")]
-            Self::Ring(socket) => socket.poll_shutdown(cx),
+            Self::Ring(socket) => Poll::Ready(socket.shutdown()),
         }
     }
 }

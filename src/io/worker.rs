@@ -80,11 +80,10 @@ impl Workers {
                         Ok(started) => started,
                         Err(error) => return drop(built.send(Err(error))),
                     };
+                    // Tasks end before the ring whose sockets they hold, however the worker ends.
+                    let (_stop, runtime) = (StopRing, runtime);
                     let _ = built.send(Ok(ring));
                     runtime.block_on(turn(receiver));
-                    // Tasks end before the ring whose sockets they hold.
-                    drop(runtime);
-                    ring::stop();
                 })?;
             let ring = outcome.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended before it began")))?;
             match ring {
@@ -176,6 +175,15 @@ fn local_runtime(driver: Driver) -> io::Result<(LocalRuntime, io::Result<()>)> {
         builder.on_thread_unpark(ring::turn);
     }
     Ok((builder.build_local(LocalOptions::default())?, ring))
+}
+
+/// Ends this thread's ring when dropped.
+struct StopRing;
+
+impl Drop for StopRing {
+    fn drop(&mut self) {
+        ring::stop();
+    }
 }
 
 async fn turn(mut mailbox: mpsc::Receiver<Job>) {

@@ -21,8 +21,9 @@ const BUFFERS: u16 = 512;
 /// The group's number in the kernel; there is one group in a ring.
 pub(super) const GROUP: u16 = 0;
 
-/// Entries of the ring the kernel reads, on a page of their own (`io_uring_register_buf_ring(3)`).
-#[repr(C, align(4096))]
+/// Entries of the ring the kernel reads, on a page of their own (`io_uring_register_buf_ring(3)`); pages
+/// have up to 64 KiB.
+#[repr(C, align(65536))]
 struct Entries([BufRingEntry; BUFFERS as usize]);
 
 pub(super) struct Buffers {

@@ -41,13 +41,15 @@ impl Ring {
         if !cqueue::more(flags) {
             slot.reading = Reading::Idle;
         }
-        match (usize::try_from(result), cqueue::buffer_select(flags)) {
-            (Ok(length @ 1..), Some(buffer)) => {
+        let buffer = cqueue::buffer_select(flags);
+        match (usize::try_from(result), buffer) {
+            (Ok(length @ 1..), Some(buffer)) if !slot.orphan => {
                 let to = u16::try_from(length).unwrap_or(u16::MAX);
                 slot.inbox.push_back(Lent { buffer, from: 0, to });
                 slot.bulk |= length == BUFFER_BYTES;
                 slot.drained = false;
             }
+            (Ok(1..), Some(buffer)) => self.buffers.give_back(buffer),
             (Ok(_), _) => slot.ended = Some(None),
             // No buffer is left: it is read past the ring, so that who holds them holds up nobody.
             (Err(_), _) if -result == libc::ENOBUFS => slot.bulk = true,
@@ -84,16 +86,26 @@ impl Ring {
         if slot.sent < slot.sending.len() {
             return self.send(index);
         }
-        let mut done = std::mem::take(&mut slot.sending);
+        let done = std::mem::take(&mut slot.sending);
         slot.sent = 0;
-        done.clear();
         self.wakes.due.extend(slot.writer.take());
-        if !slot.staged.is_empty() {
-            slot.sending = std::mem::replace(&mut slot.staged, done);
-            return self.send(index);
+        let next = std::mem::take(&mut slot.staged);
+        if next.is_empty() {
+            if let Err(error) = slot.shut_when_sent() {
+                slot.failed = error.raw_os_error();
+            }
+            self.keep_spare(next);
+        } else {
+            slot.sending = next;
+            self.send(index);
         }
-        if self.spares.len() < SPARES && done.capacity() <= SPARE_BYTES {
-            self.spares.push(done);
+        self.keep_spare(done);
+    }
+
+    fn keep_spare(&mut self, mut spare: Vec<u8>) {
+        if self.spares.len() < SPARES && (1..=SPARE_BYTES).contains(&spare.capacity()) {
+            spare.clear();
+            self.spares.push(spare);
         }
     }
 

@@ -15,6 +15,7 @@
 
 mod buffers;
 mod completions;
+mod endings;
 mod ring;
 mod slot;
 mod socket;
@@ -49,10 +50,10 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this thread has a ring.
+/// Whether this thread has a ring, and somebody turns it.
 #[must_use]
 pub fn is_running() -> bool {
-    with_ring(|_| ()).is_some()
+    with_ring(|ring| ring.attended).unwrap_or(false)
 }
 
 /// Submits what was asked for and wakes who has an answer.
@@ -82,7 +83,8 @@ pub async fn attend() -> io::Result<()> {
     let Some(bell) = with_ring(|ring| ring.bell()) else { return Ok(()) };
     // SAFETY: an `OwnedFd` gives the same descriptor every time and closes it only when dropped.
     let bell = unsafe { AsyncFd::register_with_interest(bell?, Interest::READABLE) }?;
-    std::future::poll_fn(|cx| {
+    with_ring(|ring| ring.attended = true);
+    let ended = std::future::poll_fn(|cx| {
         with_ring(|ring| ring.attendant(cx));
         turn();
         loop {
@@ -94,5 +96,7 @@ pub async fn attend() -> io::Result<()> {
             turn();
         }
     })
-    .await
+    .await;
+    with_ring(|ring| ring.attended = false);
+    ended
 }

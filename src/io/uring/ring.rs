@@ -6,12 +6,10 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types::Fd};
 use rustix::event::EventfdFlags;
 use slab::Slab;
-use socket2::SockRef;
 
 use super::buffers::{Buffers, GROUP};
 use super::slot::{Op, Reading, Slot, Writing};
@@ -22,15 +20,8 @@ const SUBMISSIONS: u32 = 256;
 const COMPLETIONS: u32 = 4096;
 /// Sockets with staged bytes that wait for the end of a turn; more are submitted before it.
 const DIRTY: usize = 64;
-/// Sockets without a handle whose last bytes the kernel may still be sending, and how long the peer
-/// may leave them unacknowledged: as for a closed socket the kernel's own buffer waits.
-const ORPHANS: usize = 256;
-const ORPHAN_SILENCE: Duration = Duration::from_secs(30);
 /// `user_data` of cancellations: their own result says nothing that is not known otherwise.
 pub(super) const IGNORED: u64 = u64::MAX;
-/// How long an ending worker waits for the kernel to let go, in steps of [`CLOSE_STEP`].
-const CLOSE_STEPS: usize = 100;
-const CLOSE_STEP: Duration = Duration::from_millis(10);
 
 /// `IORING_ENTER_GETEVENTS`: run what the kernel deferred to us, whether or not we wait.
 const GETEVENTS: u32 = 1;
@@ -40,26 +31,34 @@ const GETEVENTS: u32 = 1;
 #[derive(Default)]
 pub(super) struct Wakes {
     pub(super) due: Vec<Waker>,
-    replaced: Vec<Waker>,
+    pub(super) replaced: Vec<Waker>,
 }
 
 pub(super) struct Ring {
     // Dropped first: the kernel must let go of buffers and slots before they are freed.
     pub(super) uring: IoUring,
+    /// Becomes readable, edge-triggered, whenever a completion waits. The ring's own descriptor does not
+    /// under `DEFER_TASKRUN`: polled, it sleeps through deferred work (Linux 6.18). Nobody reads it: its
+    /// counter has room for 2⁶⁴ edges.
+    bell: OwnedFd,
     pub(super) id: u32,
     pub(super) buffers: Buffers,
     pub(super) slots: Slab<Slot>,
     dirty: Vec<u32>,
     pub(super) wakes: Wakes,
     /// Orphans that still send.
-    orphans: usize,
+    pub(super) orphans: usize,
     pub(super) spares: Vec<Vec<u8>>,
     /// Completions taken off a full queue to make room for submissions.
     pub(super) late: VecDeque<cqueue::Entry>,
+    /// Submissions that a kernel short of memory did not make room for.
+    overflow: VecDeque<squeue::Entry>,
     queued: u32,
     /// Who turns the ring, and whether it has been called since the last turn.
     attendant: Option<Waker>,
     called: bool,
+    /// Somebody turns it.
+    pub(super) attended: bool,
 }
 
 impl Ring {
@@ -73,8 +72,11 @@ impl Ring {
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
         let buffers = Buffers::register(&uring)?;
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        uring.submitter().register_eventfd(bell.as_raw_fd())?;
         Ok(Self {
             uring,
+            bell,
             id: RINGS.fetch_add(1, Ordering::Relaxed),
             buffers,
             slots: Slab::new(),
@@ -83,19 +85,17 @@ impl Ring {
             orphans: 0,
             spares: Vec::new(),
             late: VecDeque::new(),
+            overflow: VecDeque::new(),
             queued: 0,
             attendant: None,
             called: false,
+            attended: false,
         })
     }
 
-    /// A descriptor that becomes readable, edge-triggered, whenever a completion waits. The ring's
-    /// own does not under `DEFER_TASKRUN`: polled, it sleeps through deferred work (Linux 6.18).
-    /// Nobody reads it: its counter has room for 2⁶⁴ edges.
+    /// The bell, for who attends the ring.
     pub(super) fn bell(&self) -> io::Result<OwnedFd> {
-        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        self.uring.submitter().register_eventfd(bell.as_raw_fd())?;
-        Ok(bell)
+        self.bell.try_clone()
     }
 
     /// Takes a socket in; it must be in blocking mode, else the kernel would not wait for it.
@@ -135,6 +135,7 @@ impl Ring {
     /// Submits and reaps; whether anything came of it.
     pub(super) fn turn(&mut self) -> bool {
         self.called = false;
+        self.submit_overflow();
         self.send_staged();
         let waiting = {
             let submissions = self.uring.submission();
@@ -143,7 +144,14 @@ impl Ring {
         if self.queued > 0 || waiting {
             self.enter();
         }
-        self.reap() > 0 || !self.wakes.replaced.is_empty()
+        let reaped = self.reap() > 0;
+        // What the kernel did not take, or keeps for another look without ringing the bell (it runs some
+        // twenty deferred completions at a time), is for another turn, after the tasks that are ready.
+        let left = self.queued > 0 || !self.overflow.is_empty() || self.uring.submission().taskrun();
+        if left {
+            self.call();
+        }
+        reaped || !self.wakes.replaced.is_empty()
     }
 
     fn enter(&mut self) {
@@ -153,22 +161,43 @@ impl Ring {
         match entered {
             Ok(count) => self.queued = self.queued.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)),
             // EAGAIN, EBUSY, EINTR: what was not taken stays queued for the next turn.
-            Err(error) => tracing::debug!(%error, "io_uring_enter"),
+            Err(error) => tracing::warn!(%error, "io_uring_enter"),
         }
     }
 
     /// Queues `entry`, which is about slot memory that lives until its completion.
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
-        loop {
-            // SAFETY: what the entry points to (a slot's `sending`, the buffers) stays where it is
-            // and is not freed before the operation's last completion: see `Slot::is_still`.
-            if unsafe { self.uring.submission().push(entry) }.is_ok() {
-                self.queued += 1;
-                return self.call();
-            }
+        if !self.overflow.is_empty() || !self.has_room() {
+            self.overflow.push_back(entry.clone());
+        } else {
+            self.place(entry);
+        }
+        self.call();
+    }
+
+    /// Whether the queue takes another entry, after a submission if need be.
+    fn has_room(&mut self) -> bool {
+        if self.uring.submission().is_full() {
             self.enter();
             // A kernel whose completions are not taken may refuse submissions.
             self.late.extend(self.uring.completion());
+        }
+        !self.uring.submission().is_full()
+    }
+
+    fn place(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what the entry points to (a slot's `sending`, the buffers) stays where it is and is not
+        // freed before the operation's last completion: see `Slot::is_still`.
+        let placed = unsafe { self.uring.submission().push(entry) };
+        debug_assert!(placed.is_ok(), "room was looked for");
+        self.queued += 1;
+    }
+
+    fn submit_overflow(&mut self) {
+        while !self.overflow.is_empty() && self.has_room() {
+            if let Some(entry) = self.overflow.pop_front() {
+                self.place(&entry);
+            }
         }
     }
 
@@ -236,7 +265,7 @@ impl Ring {
         self.push(&entry);
     }
 
-    fn cancel(&mut self, tag: u64) {
+    pub(super) fn cancel(&mut self, tag: u64) {
         self.push(&opcode::AsyncCancel::new(tag).build().user_data(IGNORED));
     }
 
@@ -249,66 +278,6 @@ impl Ring {
     /// A buffer for staged bytes.
     pub(super) fn spare(&mut self) -> Vec<u8> {
         self.spares.pop().unwrap_or_default()
-    }
-
-    /// The handle is gone.
-    pub(super) fn orphan(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        slot.orphan = true;
-        self.wakes.replaced.extend(slot.reader.take().into_iter().chain(slot.writer.take()));
-        let owes = slot.unsent() > 0 && !slot.abort;
-        if owes && self.orphans < ORPHANS {
-            self.orphans += 1;
-            slot.counted = true;
-            let _ = SockRef::from(&slot.tcp).set_tcp_user_timeout(Some(ORPHAN_SILENCE));
-        } else {
-            slot.abort = true;
-            slot.staged = Vec::new();
-        }
-        let (reading, writing, abort) = (slot.reading, slot.writing, slot.abort);
-        match reading {
-            Reading::Receiving => self.stop_receiving(index),
-            Reading::Polling => self.cancel(Op::Readable.tag(index)),
-            Reading::Idle | Reading::Stopping => {}
-        }
-        match writing {
-            Writing::Sending if abort => self.cancel(Op::Send.tag(index)),
-            Writing::Polling => self.cancel(Op::Writable.tag(index)),
-            Writing::Sending | Writing::Idle => {}
-        }
-        self.bury(index);
-    }
-
-    /// Frees an orphan of which nothing is under way and nothing is owed.
-    pub(super) fn bury(&mut self, index: u32) {
-        let Some(slot) = self.slots.get(index as usize) else { return };
-        if !slot.orphan || !slot.is_still() || !slot.staged.is_empty() {
-            return;
-        }
-        let slot = self.slots.remove(index as usize);
-        self.orphans -= usize::from(slot.counted);
-        for lent in slot.inbox {
-            self.buffers.give_back(lent.buffer);
-        }
-    }
-
-    /// Cancels everything and waits for it, for a bounded time. What the kernel then still holds is
-    /// leaked: it may write there.
-    pub(super) fn close(mut self) {
-        for index in self.slots.iter().map(|(index, _)| index).collect::<Vec<_>>() {
-            let Ok(index) = u32::try_from(index) else { continue };
-            self.slots[index as usize].abort = true;
-            self.orphan(index);
-        }
-        for _ in 0..CLOSE_STEPS {
-            self.turn();
-            if self.slots.is_empty() {
-                return;
-            }
-            std::thread::sleep(CLOSE_STEP);
-        }
-        tracing::warn!(left = self.slots.len(), "io_uring did not let go of sockets in time");
-        std::mem::forget(self);
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) struct Slot {
     /// The slot is in the list of those that have staged bytes.
     pub(super) dirty: bool,
     pub(super) failed: Option<i32>,
+    /// The writing side ends when what was written has left.
+    pub(super) shut: bool,
     pub(super) writer: Option<Waker>,
     /// Its handle is gone: it ends when what was written has left.
     pub(super) orphan: bool,
@@ -114,6 +116,7 @@ impl Slot {
             writing: Writing::Idle,
             dirty: false,
             failed: None,
+            shut: false,
             writer: None,
             orphan: false,
             counted: false,
@@ -134,6 +137,11 @@ impl Slot {
     /// Nothing of it is under way in the kernel.
     pub(super) fn is_still(&self) -> bool {
         self.reading == Reading::Idle && self.writing == Writing::Idle
+    }
+
+    /// Ends the writing side if that is wanted and nothing is left to write.
+    pub(super) fn shut_when_sent(&self) -> io::Result<()> {
+        if self.shut && self.unsent() == 0 { self.tcp.shutdown(std::net::Shutdown::Write) } else { Ok(()) }
     }
 
     pub(super) fn failure(&self) -> Option<io::Error> {

@@ -29,8 +29,10 @@ pub struct Socket {
     index: u32,
 }
 
+const ELSEWHERE: &str = "a socket of a worker's ring was used outside it";
+
 fn elsewhere<T>() -> Poll<io::Result<T>> {
-    Poll::Ready(Err(io::Error::other("a socket of a worker's ring was used outside it")))
+    Poll::Ready(Err(io::Error::other(ELSEWHERE)))
 }
 
 impl Socket {
@@ -89,12 +91,14 @@ impl Socket {
         wrote
     }
 
-    /// Ends the writing side when all that was written has left.
+    /// Ends the writing side when all that was written has left; it does not wait for that, as `shutdown`
+    /// does not wait for the kernel's own buffer.
     ///
     /// # Errors
     /// The socket's.
-    pub fn poll_shutdown(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|ring, index| ring.poll_shutdown(index, cx)).unwrap_or_else(elsewhere)
+    pub fn shutdown(&self) -> io::Result<()> {
+        let outside = || Err(io::Error::other(ELSEWHERE));
+        self.with(|ring, index| ring.shutdown(index)).unwrap_or_else(outside)
     }
 
     /// Runs `set` on the descriptor, for its options.
@@ -126,6 +130,15 @@ impl Ring {
         self.await_bytes(index, cx)
     }
 
+    /// Who has read all and does not ask again for a while must still learn of the end: an idle backend.
+    fn keep_listening(&mut self, index: u32) {
+        let slot = &self.slots[index as usize];
+        let read_all = slot.inbox.is_empty() && slot.ended.is_none() && !slot.may_have_more();
+        if read_all && slot.reading == Reading::Idle {
+            self.ask_to_read(index);
+        }
+    }
+
     fn await_bytes<T>(&mut self, index: u32, cx: &Context<'_>) -> Poll<T> {
         self.wait_to_read(index, cx);
         if self.slots[index as usize].reading == Reading::Idle {
@@ -151,6 +164,7 @@ impl Ring {
                     lent.from += u16::try_from(took).unwrap_or(0);
                 }
             }
+            self.keep_listening(index);
             return Poll::Ready(Ok(()));
         }
         match slot.ended {
@@ -172,6 +186,7 @@ impl Ring {
                     // SAFETY: the kernel has written `read` bytes at the start of what is unfilled.
                     unsafe { buffer.assume_init(read) };
                     buffer.advance(read);
+                    self.keep_listening(index);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.drained = true,
@@ -185,6 +200,9 @@ impl Ring {
         let slot = &mut self.slots[index as usize];
         if let Some(error) = slot.failure() {
             return Poll::Ready(Err(error));
+        }
+        if slot.shut {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let total = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if total > GATHERED_BYTES && slot.unsent() == 0 && slot.writing == Writing::Idle {
@@ -220,15 +238,12 @@ impl Ring {
         Poll::Ready(Ok(room - left))
     }
 
-    fn poll_shutdown(&mut self, index: u32, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    fn shutdown(&mut self, index: u32) -> io::Result<()> {
         let slot = &mut self.slots[index as usize];
         if let Some(error) = slot.failure() {
-            return Poll::Ready(Err(error));
+            return Err(error);
         }
-        if slot.unsent() > 0 {
-            self.wait_to_write(index, cx);
-            return Poll::Pending;
-        }
-        Poll::Ready(slot.tcp.shutdown(std::net::Shutdown::Write))
+        slot.shut = true;
+        slot.shut_when_sent()
     }
 }

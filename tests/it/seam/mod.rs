@@ -1,8 +1,10 @@
 //! The contract of `io::tcp::Tcp`, held by each driver: whole bytes in order, back-pressure, endings,
 //! and what becomes of a socket whose handle goes away.
 
+mod endings;
+
 use std::future::Future;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::time::Duration;
@@ -149,58 +151,6 @@ fn many_small_writes_of_one_turn_keep_their_order() {
 }
 
 #[test]
-fn what_was_written_leaves_although_the_handle_is_dropped() {
-    on_each(|driver| {
-        let (mut far, near) = pair();
-        Box::new(move || {
-            Box::pin(async move {
-                let mut tcp = settle(near, driver);
-                tcp.write_all(b"last words").await.unwrap();
-                drop(tcp);
-                let read = tokio::task::spawn_blocking(move || {
-                    let mut got = String::new();
-                    far.read_to_string(&mut got).map(|_| got)
-                });
-                assert_eq!(read.await.unwrap().unwrap(), "last words");
-            })
-        })
-    });
-}
-
-#[test]
-fn an_aborted_connection_is_reset_not_ended() {
-    on_each(|driver| {
-        let (mut far, near) = pair();
-        Box::new(move || {
-            Box::pin(async move {
-                let tcp = settle(near, driver);
-                tcp.reset_on_close();
-                drop(tcp);
-                let read = tokio::task::spawn_blocking(move || far.read(&mut [0; 8]));
-                assert_eq!(read.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
-            })
-        })
-    });
-}
-
-#[test]
-fn a_peers_reset_is_an_error_of_the_read() {
-    on_each(|driver| {
-        let (far, near) = pair();
-        Box::new(move || {
-            Box::pin(async move {
-                let mut tcp = settle(near, driver);
-                let read = tokio::task::spawn_local(async move { tcp.read(&mut [0; 8]).await });
-                tokio::task::yield_now().await;
-                socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
-                drop(far);
-                assert_eq!(read.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
-            })
-        })
-    });
-}
-
-#[test]
 fn a_peer_that_reads_nothing_stops_its_writer() {
     on_each(|driver| {
         let (far, near) = pair();
@@ -294,37 +244,4 @@ fn a_busy_pair_lets_others_have_their_turn() {
             })
         })
     });
-}
-
-#[test]
-fn a_worker_gives_every_descriptor_back() {
-    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    for driver in drivers() {
-        let mut far_ends = Vec::new();
-        let (workers, joiner) = Workers::start("seam-fds", 1, driver).unwrap();
-        for _ in 0..200 {
-            let (far, near) = pair();
-            far_ends.push(far);
-            workers
-                .run(0, move || {
-                    tokio::task::spawn_local(async move {
-                        let mut tcp = settle(near, driver);
-                        tcp.write_all(b"hello").await.unwrap();
-                        let _ = tcp.read(&mut [0; 8]).await; // pending when the worker ends
-                    });
-                })
-                .unwrap();
-        }
-        for far in &mut far_ends {
-            far.read_exact(&mut [0; 5]).unwrap();
-        }
-        let before = open();
-        drop(workers);
-        joiner.join();
-        for far in &mut far_ends {
-            assert_eq!(far.read(&mut [0; 8]).unwrap_or(0), 0, "{driver:?}: the far end is told");
-        }
-        // Other tests open and close beside this one; 200 descriptors cannot hide among theirs.
-        assert!(open() + 100 < before, "{driver:?}: {} descriptors before, {} after", before, open());
-    }
 }
