@@ -95,6 +95,7 @@ fn an_end_is_noticed_although_nobody_has_asked() {
                     let look = |cx: &mut _| Pin::new(&mut tcp).poll_read(cx, &mut ReadBuf::new(&mut [0; 8])).is_ready();
                     drop(upload.join().unwrap());
                     let mut look = look;
+                    // sleep: looking would itself ask the kernel, and what must be noticed is what nobody asked for
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     // One look may find out that there was more to read; it is the second that must know.
                     let noticed = look(&mut cx) || {
