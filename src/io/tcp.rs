@@ -23,8 +23,8 @@ use super::uring;
 
 /// Bytes the kernel takes from us beyond what the peer's window lets it send. Without a bound a peer that
 /// reads nothing pins up to `tcp_wmem` (4 MiB) of kernel memory, and some hundred of them what all sockets
-/// of the machine share, links included; so links, which are few and trusted, have no bound. What is under
-/// way to a peer that reads is not limited by it.
+/// of the machine share, links included. What is under way to a peer that reads is not limited by it. Links
+/// have no such bound: a connector has one for each worker, and with it they cost 7 % more at 1 MiB bodies.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 256 * 1024;
 

@@ -43,7 +43,7 @@ fn with_ring<R>(work: impl FnOnce(&mut Ring) -> R) -> Option<R> {
 ///
 /// # Errors
 /// The kernel's: `ENOSYS` or `EPERM` where io_uring is missing or forbidden, `EINVAL` where the kernel
-/// is older than 6.1.
+/// is older than 6.1, `EMFILE` or `ENOMEM` where descriptors or memory are short.
 pub fn start() -> io::Result<()> {
     let ring = Ring::new()?;
     RING.with(|cell| *cell.borrow_mut() = Some(ring));
@@ -65,7 +65,8 @@ pub fn turn() {
     }
 }
 
-/// Ends this thread's ring: cancels what is under way and waits for the kernel to let go of it.
+/// Ends this thread's ring: lets what was written leave, cancels the rest, and waits for the kernel to let
+/// go of it.
 pub fn stop() {
     let ring = RING.with(|cell| cell.borrow_mut().take());
     if let Some(ring) = ring {

@@ -160,7 +160,11 @@ impl Ring {
         let entered = unsafe { self.uring.submitter().enter::<()>(self.queued, 0, GETEVENTS, None) };
         match entered {
             Ok(count) => self.queued = self.queued.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)),
-            // EAGAIN, EBUSY, EINTR: what was not taken stays queued for the next turn.
+            // What was not taken stays queued for the next turn, which `turn` asks for. A kernel short of memory
+            // says so in every one: no log is helped by that.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => {
+                tracing::debug!(%error, "io_uring_enter");
+            }
             Err(error) => tracing::warn!(%error, "io_uring_enter"),
         }
     }
