@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::report::ConnectorReport;
-use super::{StartError, failed, open_admin};
+use super::{StartError, failed, memory, open_admin};
 use crate::backend::dns;
 use crate::backend::policy::{Allow, At, Policy, Range};
 use crate::config::{Cidr, ConnectorConfig, DialSettings, Whereabouts};
@@ -64,6 +64,7 @@ impl Connector {
             data_dir: config.data_dir.clone(),
             credentials: credentials.clone(),
             limits,
+            shortage: memory::watch(office, config.limits.memory, metrics.clone()),
             policy: policy(&config.dial),
             resolver,
             metrics: metrics.clone(),

@@ -15,7 +15,7 @@ use super::core::Core;
 use super::filter_report::FilterReport;
 use super::filters::Filters;
 use super::report::EdgeReport;
-use super::{StartError, cannot_listen, failed, open_admin, snapshot};
+use super::{StartError, cannot_listen, failed, memory, open_admin, snapshot};
 use crate::backend::{Backends, Policy, Resolver, dns};
 use crate::config::{EdgeConfig, LOCAL_GROUP};
 use crate::control::ca::Authority;
@@ -26,6 +26,7 @@ use crate::edge::{Door, listen};
 use crate::exchange::{Corridor, Identity};
 use crate::filters::Host;
 use crate::http::Scheme;
+use crate::io::memory::Shortage;
 use crate::io::socket;
 use crate::io::worker::Workers;
 use crate::limits::Limits;
@@ -115,10 +116,10 @@ impl Edge {
         let (door_office, office_desk) = arrival::office();
         let (drain, watch) = drain::channel();
         let report_watch = watch.clone();
-        let open = Arc::new(AtomicUsize::new(0));
         let parts = Parts {
             core: core.clone(),
             limits: snapshot::limits(&config.limits),
+            shortage: memory::watch(office, config.limits.memory, metrics.clone()),
             link_tls,
             office: door_office,
             runtime: office.clone(),
@@ -126,7 +127,7 @@ impl Edge {
             access: access.filter(|_| config.log.access),
             identity: Identity::new(&format!("{:08x}", fastrand::u32(..))),
             watch,
-            open,
+            open: Arc::default(),
         };
         let mut http_sockets = http_sockets.into_iter();
         for ((index, https), mail) in https_sockets.into_iter().enumerate().zip(mail) {
@@ -230,6 +231,7 @@ pub async fn token(
 struct Parts {
     core: Arc<Core>,
     limits: Limits,
+    shortage: Shortage,
     link_tls: EdgeTls,
     office: Office,
     runtime: Handle,
@@ -253,10 +255,13 @@ impl Parts {
         let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());
         let relay = Relay::new(fleet, backends, limits.clone(), shard.clone());
         let access = self.access.map(AccessLog::start);
-        let corridor = Corridor::new(self.core.rooms.clone(), (filters, relay), shard.clone(), access, self.identity);
+        let rooms = self.core.rooms.clone();
+        let shortage = self.shortage.clone();
+        let corridor = Corridor::new(rooms, (filters, relay), shortage, shard.clone(), access, self.identity);
         let door = Rc::new(Door {
             corridor,
             limits,
+            shortage: self.shortage,
             shard,
             tls: self.core.tls.clone(),
             link_tls: self.link_tls,

@@ -14,6 +14,7 @@ pub mod edge;
 mod filter_report;
 mod filter_settings;
 pub mod filters;
+mod memory;
 pub mod reload;
 mod report;
 pub mod snapshot;

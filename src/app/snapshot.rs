@@ -91,6 +91,7 @@ pub fn build(
 #[must_use]
 pub fn limits(settings: &LimitSettings) -> Limits {
     let LimitSettings {
+        memory: _, // watched beside the data path, see `app::memory`
         connections,
         handshakes_in_flight,
         head_bytes_max,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::address::Socket;
 use super::dial::DialSettings;
 use super::duration::{DAY, HOUR, Time};
-use super::edge::{GRACE_PERIOD, IO_DRIVER, IoDriver, Log, WORKERS};
+use super::edge::{GRACE_PERIOD, IO_DRIVER, IoDriver, Log, MEMORY, WORKERS};
 use super::kind::{Count, File, Unless};
 use super::schema::{Section, settings};
 
@@ -41,6 +41,9 @@ settings! {
 settings! {
     /// Limits of the connector's data path.
     pub struct ConnectorLimits {
+        /// What may be taken of memory before new connections and requests are refused with "overloaded": a size for
+        /// this process, or "auto", 85 % of what its control group, else the machine, has.
+        optional memory: Option<usize> = None, MEMORY;
         /// Connections to the servers of one app, per worker.
         optional backend_connections: usize = 1024, Count { min: 1, max: 65_536 };
         /// An idle connection to an app is closed after this.

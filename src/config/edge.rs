@@ -20,6 +20,9 @@ pub(super) const GRACE_PERIOD: Time = Time { min: Duration::ZERO, max: DAY };
 /// More threads than any machine of today has cores.
 pub(super) const WORKERS: Count = Count { min: 0, max: 256 };
 
+/// A first start compiles filters and takes some 90 MiB for that; the most is more than any machine has.
+pub(super) const MEMORY: Unless<Size> = Unless("auto", Size { min: 128 << 20, max: 1 << 50 });
+
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -139,6 +142,9 @@ settings! {
 settings! {
     /// Limits of the edge's data path.
     pub struct LimitSettings {
+        /// What may be taken of memory before new connections and requests are refused with "overloaded": a size for
+        /// this process, or "auto", 85 % of what its control group, else the machine, has.
+        optional memory: Option<usize> = None, MEMORY;
         /// Open client connections, all workers together.
         optional connections: usize = 10_000, Count { min: 1, max: 1_000_000 };
         /// TLS handshakes under way, per worker.

@@ -198,6 +198,11 @@ impl<'t> Reader<'_, 't> {
         if self.root.settings.iter().any(|setting| setting.key == word) {
             homes.push("belongs at the top of the file, above the first [table]".to_owned());
         }
+        // Of two homes the one in the same table is meant.
+        let table = format!("[{}.", self.path.split(['.', '[']).next().unwrap_or_default());
+        if homes.iter().any(|home| home.contains(&table)) {
+            homes.retain(|home| home.contains(&table));
+        }
         if !homes.is_empty() {
             return Wrong::new(format!("unknown setting here; it {}", homes.join(" or ")));
         }

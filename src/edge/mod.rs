@@ -28,6 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::drain::{Local, Watch};
 use crate::exchange::Corridor;
 use crate::http::{Peer, Scheme};
+use crate::io::memory::Shortage;
 use crate::io::socket;
 use crate::io::tcp::Tcp;
 use crate::limits::Limits;
@@ -54,6 +55,8 @@ pub struct Door {
     pub corridor: Corridor,
     /// The limits of the process.
     pub limits: Rc<Limits>,
+    /// Whether memory is short.
+    pub shortage: Shortage,
     /// This worker's counters.
     pub shard: Rc<Shard>,
     /// TLS towards clients.
@@ -115,8 +118,9 @@ fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
     let peer = Peer { addr, scheme, local, connection, tls_version: None, server_name: None, client };
     let door = door.clone();
     if scheme == Scheme::Http {
-        let Some(place) = Place::take(&door.open, door.limits.connections) else {
-            return refuse("connections");
+        let place = match door.place() {
+            Ok(place) => place,
+            Err(limit) => return refuse(limit),
         };
         tokio::task::spawn_local(async move {
             let counted = (door.shard.connection(false), place);
@@ -130,6 +134,16 @@ fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
         return refuse("handshakes_in_flight");
     }
     tokio::task::spawn_local(serve_tls(door, tcp, peer));
+}
+
+impl Door {
+    /// A place for one more client; else the limit that is reached.
+    fn place(&self) -> Result<Place, &'static str> {
+        if self.shortage.is_now() {
+            return Err("memory");
+        }
+        Place::take(&self.open, self.limits.connections).ok_or("connections")
+    }
 }
 
 /// A place among the open connections.
@@ -222,10 +236,10 @@ async fn shake_hands(door: &Door, tcp: TcpStream) -> io::Result<Caller> {
         return Ok(Caller::Connector { stream, link });
     }
     // Only now is it known to be no connector: a crowd of clients must not keep those out.
-    let Some(place) = Place::take(&door.open, door.limits.connections) else {
-        door.shard.metrics().refused.with_label_values(&["connections"]).inc();
-        return Err(io::Error::other("limits.connections are open"));
-    };
+    let place = door.place().map_err(|limit| {
+        door.shard.metrics().refused.with_label_values(&[limit]).inc();
+        io::Error::other(format!("limits.{limit} is reached"))
+    })?;
     let server_name = hello.server_name().map(|name| Arc::from(name.trim_end_matches('.').to_ascii_lowercase()));
     let config = door.tls.load().config.clone();
     Ok(Caller::Client(tls::accept(tcp, accepted, config).await?, server_name, place))

@@ -12,14 +12,15 @@
 mod custom;
 mod filter;
 mod filter_labels;
+mod process;
 mod shard;
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use prometheus::{
-    Counter, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +28,8 @@ pub use custom::{CustomHandle, CustomKind, CustomMetrics};
 use filter::FilterFamilies;
 pub use filter::{FilterMetrics, FilterShard};
 pub use filter_labels::{DeniedCapability, FilterFailure, FilterPhase, HttpCallResult};
+pub use process::Memory;
+use process::Process;
 pub use shard::{AppShard, Protocol, Shard};
 
 /// Bounds of the latency histograms in seconds: from a loopback hit to the longest timeout.
@@ -50,6 +53,8 @@ pub struct Metrics {
     backend_connections: IntCounterVec,
     retries: IntCounterVec,
     workers: IntGaugeVec,
+    /// Memory against its budget.
+    pub memory: Memory,
     /// Connections refused because a limit was reached, by limit.
     pub refused: IntCounterVec,
     /// TLS handshakes of clients and connectors, by kind and result.
@@ -72,13 +77,6 @@ pub struct Metrics {
     pub custom: CustomMetrics,
     filters: FilterFamilies,
     process: Process,
-}
-
-struct Process {
-    cpu_seconds: Counter,
-    resident_bytes: IntGauge,
-    open_descriptors: IntGauge,
-    start_seconds: Gauge,
 }
 
 /// Declares a family and registers it; a name used twice is a mistake of this file.
@@ -167,6 +165,7 @@ impl Metrics {
                 &["result", "reason"],
             )?,
             retries: counters(r, "lockgate_retries_total", "Requests sent once more, by reason.", &["reason"])?,
+            memory: Memory::new(r)?,
             refused: counters(r, "lockgate_refused_connections_total", "Connections refused, by limit.", &["limit"])?,
             handshakes: counters(
                 r,
@@ -245,51 +244,6 @@ impl Metrics {
             if shard.try_send(done).is_ok() {
                 let _ = tokio::time::timeout(FLUSH_PATIENCE, flushed).await;
             }
-        }
-    }
-}
-
-impl Process {
-    fn new(r: &Registry) -> prometheus::Result<Self> {
-        Ok(Self {
-            cpu_seconds: register(
-                r,
-                Counter::new("process_cpu_seconds_total", "User and system CPU time of this process."),
-            )?,
-            resident_bytes: gauge(r, "process_resident_memory_bytes", "Resident memory.")?,
-            open_descriptors: gauge(r, "process_open_fds", "Open file descriptors.")?,
-            start_seconds: register(r, Gauge::new("process_start_time_seconds", "Start of this process, Unix time."))?,
-        })
-    }
-
-    fn read(&self) {
-        #[cfg(target_os = "linux")]
-        {
-            let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
-            let stat = read("stat");
-            // Fields after the parenthesised name: utime and stime are the 12th and 13th, start the 20th.
-            let fields: Vec<f64> = stat
-                .rsplit(')')
-                .next()
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(|field| field.parse().unwrap_or_default())
-                .collect();
-            let ticks = 100.0; // USER_HZ, fixed by the kernel's ABI
-            let field = |index: usize| fields.get(index).copied().unwrap_or_default();
-            let used = (field(11) + field(12)) / ticks;
-            self.cpu_seconds.inc_by((used - self.cpu_seconds.get()).max(0.0));
-            let boot: f64 = std::fs::read_to_string("/proc/stat")
-                .unwrap_or_default()
-                .lines()
-                .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
-                .unwrap_or_default();
-            self.start_seconds.set(boot + field(19) / ticks);
-            let resident: i64 =
-                read("statm").split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
-            self.resident_bytes.set(resident * i64::try_from(rustix::param::page_size()).unwrap_or(4096));
-            let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-            self.open_descriptors.set(i64::try_from(open).unwrap_or_default());
         }
     }
 }

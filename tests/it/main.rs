@@ -9,6 +9,8 @@ mod forwarder;
 mod frames;
 mod gate;
 mod load;
+#[cfg(target_os = "linux")]
+mod memory;
 mod socket;
 mod world;
 
