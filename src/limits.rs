@@ -29,6 +29,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// No byte of a body, in either direction, while one is expected and could move.
     pub body_idle_timeout: Duration,
+    /// Bytes of a request body that buy its sender a second beyond `body_idle_timeout`, until the response
+    /// begins. As Apache's; a line of 4 kbit/s has it.
+    pub body_rate_min: usize,
     /// How long a request waits for a link of its group: a short break is bridged, a long one told.
     pub queue_wait: Duration,
     /// Requests waiting so, per worker.
@@ -58,6 +61,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(60),
+            body_rate_min: 500,
             queue_wait: Duration::from_secs(2),
             queue_length: 1024,
             streams_per_link: 4096,

@@ -163,6 +163,9 @@ settings! {
         optional idle_timeout: Duration = Duration::from_secs(75), Time::up_to(DAY);
         /// No byte of a body in either direction; does not apply to WebSockets and event streams towards the client.
         optional body_idle_timeout: Duration = Duration::from_secs(60), Time::up_to(DAY);
+        /// Bytes a second below which a request body is ended when body_idle_timeout has been waited for it in all, unless
+        /// the response has begun; 0 lets it trickle.
+        optional body_rate_min: usize = 500, Count { min: 0, max: 1 << 20 };
         /// How long a request waits for a link of its group to appear.
         optional queue_wait: Duration = Duration::from_secs(2), Time { min: Duration::ZERO, max: HOUR };
         /// Requests waiting so, per worker.

@@ -87,6 +87,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
-        assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), 57 + 37 + 14 + 21);
+        assert_eq!(text.lines().filter(|line| line.starts_with("| `")).count(), 58 + 37 + 14 + 21);
     }
 }

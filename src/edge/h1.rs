@@ -30,6 +30,7 @@ use crate::http::h1::lines::HeadLimits;
 use crate::http::h1::request::{self, RequestHead, Target};
 use crate::http::h1::writer::BodyWriter;
 use crate::http::h1::{Conn, Framing, Inbound, Reject, Shared, encode};
+use crate::http::patience::Patience;
 use crate::http::upload::{Upload, write_beside};
 use crate::http::{Body, Interim, Peer, Response, Version, websocket};
 use crate::io::clock::Watchdog;
@@ -239,10 +240,9 @@ impl Session<'_> {
     /// Runs the corridor while the connection is watched: interim responses go out, pipelined bytes
     /// come in, a client that is gone cancels everything.
     async fn drive(&mut self, arrived: Arrived) -> Result<Response, Ending> {
-        let idle = self.door.limits.body_idle_timeout;
-        let mut walk = pin!(self.door.corridor.walk(arrived));
-        let mut upload = UploadWatch::default();
         let conn = &self.conn;
+        let mut upload = UploadWatch::new(&conn.borrow(), Patience::with_clients(&self.door.limits));
+        let mut walk = pin!(self.door.corridor.walk(arrived));
         std::future::poll_fn(|cx| {
             if let Poll::Ready(response) = walk.as_mut().poll(cx) {
                 return Poll::Ready(Ok(response));
@@ -253,7 +253,7 @@ impl Session<'_> {
             {
                 return Poll::Ready(Err(Ending::Cut));
             }
-            if upload.poll_stalled(conn, idle, cx).is_ready() {
+            if upload.poll_stalled(conn, cx).is_ready() {
                 return Poll::Ready(Err(Ending::Cut));
             }
             poll_ahead(conn, cx).map(|()| Err(Ending::Cut))

@@ -19,6 +19,7 @@ use super::Door;
 use crate::error::{Error, Kind, Result, Side};
 use crate::exchange::{Arrived, check_coalescing};
 use crate::http::h2::{End, H2Body, Responder, StreamGuard, Watch, Watched};
+use crate::http::patience::Patience;
 use crate::http::{Authority, Body, Interim, Peer, Response, Version};
 use crate::io::clock::Watchdog;
 use crate::limits;
@@ -187,9 +188,9 @@ fn arrive(door: &Door, peer: Rc<Peer>, request: http::Request<RecvStream>, respo
     let body = match (stream.is_end_stream(), websocket) {
         (true, _) => Body::Empty,
         (false, true) => Body::H2(H2Body::new(stream, &headers, Side::Client)),
-        (false, false) => {
-            Body::H2(H2Body::new(stream, &headers, Side::Client).patient_for(door.limits.body_idle_timeout))
-        }
+        (false, false) => Body::H2(
+            H2Body::new(stream, &headers, Side::Client).patient_for(Patience::with_clients(&door.limits), responder),
+        ),
     };
     Ok(Arrived {
         peer,

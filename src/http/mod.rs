@@ -10,6 +10,7 @@ pub mod fields;
 pub mod h1;
 pub mod h2;
 pub mod path;
+pub mod patience;
 pub mod upload;
 pub mod vouched;
 pub mod websocket;

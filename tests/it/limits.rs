@@ -105,32 +105,6 @@ async fn connections_without_a_request_are_closed_after_idle_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn o01_an_upload_that_stalls_is_cut_and_one_that_moves_is_not() {
-    let backend = Backend::mirror().await;
-    let world = plan().app("shop", backend.url()).set(|c| c.limits.body_idle_timeout = SHORT).start().await;
-    let head = "POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 10\r\n\r\n";
-    let mut stalled = h1(world.http).await;
-    let began = Instant::now();
-    stalled.send(&format!("{head}hello")).await;
-    let answer = stalled.answer("POST").await;
-    assert!(answer.is_none_or(|answer| answer.status == 408), "no answer but that it came too late");
-    assert!(began.elapsed() >= SHORT);
-    let mut slow = h1(world.http).await;
-    slow.send(head).await;
-    let mut pace = tokio::time::interval(SHORT / 4);
-    for _ in 0..10 {
-        pace.tick().await;
-        slow.send("x").await;
-    }
-    let answer = slow.answer("POST").await.expect("slow is not stalled");
-    assert!(answer.status == 200 && answer.text().ends_with("xxxxxxxxxx"), "{}", answer.text());
-    until("nothing is left under way", async || {
-        world.metric("lockgate_open_streams{app=\"shop-http\",kind=\"request\"}").await == 0.0
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_stops_reading_is_cut() {
     let sample = Sample::start().unwrap();
     let world = plan().app("shop", sample.url()).set(|c| c.limits.body_idle_timeout = SHORT).start().await;
@@ -251,18 +225,6 @@ async fn a_full_link_is_overloaded_until_a_stream_ends() {
         assert_eq!(within("an answer", one).await.unwrap().status, 200);
     }
     assert_eq!(get(world.http, "shop.test", "/").await.status, 200);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn o01_an_upload_that_stalls_on_http2_is_cut() {
-    let backend = Backend::mirror().await;
-    let world = plan().app("shop", backend.url()).set(|c| c.limits.body_idle_timeout = SHORT).start().await;
-    let client = h2(world.https, "shop.test").await;
-    let request = http::Request::post("https://shop.test/").header("content-length", "10").body(()).unwrap();
-    let (response, mut body) = client.send.clone().send_request(request, false).unwrap();
-    body.send_data("hello".into(), false).unwrap();
-    let answer = within("the end of a stalled upload", response).await;
-    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 408));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod gate;
 mod load;
 #[cfg(target_os = "linux")]
 mod memory;
+mod slow_uploads;
 mod socket;
 mod world;
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, Side};
 use crate::http::Body;
 use crate::http::h1::writer::BodyWriter;
 use crate::http::h1::{Conn, Inbound, Shared};
+use crate::http::patience::{Patience, Waits};
 use crate::io::clock::Watchdog;
 
 /// What a client may send ahead while its request is under way: some pipelined heads.
@@ -25,7 +26,7 @@ pub(super) fn write_body(
     let mut ended = false;
     let mut stalled = Watchdog::default();
     let mut written = 0;
-    let mut upload = UploadWatch::default();
+    let mut upload = UploadWatch::new(&conn.borrow(), Patience { silence: idle, rate: 0 });
     std::future::poll_fn(move |cx| {
         loop {
             let mut starved = false;
@@ -62,7 +63,7 @@ pub(super) fn write_body(
                 }
             }
             if starved {
-                let mut gone = || upload.poll_stalled(conn, idle, cx).is_ready() || poll_ahead(conn, cx).is_ready();
+                let mut gone = || upload.poll_stalled(conn, cx).is_ready() || poll_ahead(conn, cx).is_ready();
                 if !shut && gone() {
                     return Poll::Ready(Err(Error::cut(Side::Client, "the client is gone")));
                 }
@@ -72,25 +73,31 @@ pub(super) fn write_body(
     })
 }
 
-/// Notices a client that has stopped sending the body it announced.
-#[derive(Default)]
+/// Notices a client that has stopped sending the body it announced, or hardly sends it.
 pub(super) struct UploadWatch {
-    watchdog: Watchdog,
-    read: u64,
+    patience: Patience,
+    waits: Waits,
+    /// Bytes the connection had read when the watch began, and when it last looked.
+    read: [u64; 2],
 }
 
 impl UploadWatch {
-    pub(super) fn poll_stalled(&mut self, conn: &Conn, idle: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        if !conn.starving || matches!(conn.inbound, Inbound::Done | Inbound::Gated(_) | Inbound::Raw) {
-            self.watchdog.disarm();
+    /// Watches what comes from now on.
+    pub(super) fn new(conn: &Conn, patience: Patience) -> Self {
+        Self { patience, waits: Waits::default(), read: [conn.bytes_read; 2] }
+    }
+
+    pub(super) fn poll_stalled(&mut self, conn: &Conn, cx: &mut Context<'_>) -> Poll<()> {
+        let wanted = conn.starving && !matches!(conn.inbound, Inbound::Done | Inbound::Gated(_) | Inbound::Raw);
+        let [began, seen] = &mut self.read;
+        if !wanted || *seen != conn.bytes_read {
+            *seen = conn.bytes_read;
+            self.waits.end();
+        }
+        if !wanted {
             return Poll::Pending;
         }
-        if self.read != conn.bytes_read {
-            self.read = conn.bytes_read;
-            self.watchdog.disarm();
-        }
-        self.watchdog.arm_once(idle);
-        self.watchdog.poll_elapsed(cx)
+        self.waits.poll_over(self.patience, *seen - *began, cx)
     }
 }
 

@@ -24,6 +24,7 @@ pub use watch::{End, Watch, Watched};
 
 use super::body::{Body, Frame, data, trailers};
 use super::fields::strip_forbidden_trailers;
+use super::patience::{Patience, Waits};
 use crate::error::{Error, Kind, Side};
 use crate::io::clock::Watchdog;
 use crate::limits::{CRUMB_BYTES, GATHERED_BYTES, H2_SEND_BUFFER};
@@ -36,10 +37,27 @@ pub struct H2Body {
     /// Bytes handed out whose credit has not been returned: the next poll says they are gone.
     owed: usize,
     data_ended: bool,
-    /// How long the peer may send nothing while its bytes are waited for.
-    patience: Option<Duration>,
-    stalled: Watchdog,
+    pace: Option<Box<Pace>>,
     _guard: Option<StreamGuard>,
+}
+
+/// How long the sender of a body is waited for.
+struct Pace {
+    patience: Patience,
+    /// Knows whether the sender has its answer.
+    responder: Responder,
+    waits: Waits,
+    received: u64,
+}
+
+impl Pace {
+    /// Whether the sender is waited for in vain.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let patience = if self.responder.has_answered() { self.patience.at_any_rate() } else { self.patience };
+        ready!(self.waits.poll_over(patience, self.received, cx));
+        let detail = format!("the body stopped or trickled: {} bytes came", self.received);
+        Poll::Ready(Error::new(Kind::RequestTimeout, detail))
+    }
 }
 
 impl H2Body {
@@ -50,16 +68,7 @@ impl H2Body {
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|digits| digits.parse().ok());
-        Self {
-            stream,
-            length,
-            peer,
-            owed: 0,
-            data_ended: false,
-            patience: None,
-            stalled: Watchdog::default(),
-            _guard: None,
-        }
+        Self { stream, length, peer, owed: 0, data_ended: false, pace: None, _guard: None }
     }
 
     /// The same body, holding `guard` while it lives.
@@ -69,10 +78,12 @@ impl H2Body {
         self
     }
 
-    /// The same body, which breaks when `patience` passes without a byte.
+    /// The same body, which breaks when its sender takes longer than `patience`, whose rate holds until
+    /// `responder` has answered.
     #[must_use]
-    pub fn patient_for(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn patient_for(mut self, patience: Patience, responder: &Responder) -> Self {
+        let responder = responder.clone();
+        self.pace = Some(Box::new(Pace { patience, responder, waits: Waits::default(), received: 0 }));
         self
     }
 
@@ -91,17 +102,19 @@ impl H2Body {
         }
         if !self.data_ended {
             let polled = self.stream.poll_data(cx);
-            if let (Poll::Pending, Some(patience)) = (&polled, self.patience) {
-                self.stalled.arm_once(patience);
-                ready!(self.stalled.poll_elapsed(cx));
-                let late = Error::new(Kind::RequestTimeout, format!("no byte of the body for {patience:?}"));
-                return Poll::Ready(Some(Err(late.on(self.peer))));
+            if let Some(pace) = &mut self.pace {
+                if polled.is_pending() {
+                    return pace.poll_late(cx).map(|late| Some(Err(late.on(self.peer))));
+                }
+                pace.waits.end();
             }
-            self.stalled.disarm();
             match ready!(polled) {
                 Some(Ok(bytes)) => {
                     let bytes = if bytes.len() < CRUMB_BYTES { self.gather(bytes, cx) } else { bytes };
                     self.owed = bytes.len();
+                    if let Some(pace) = &mut self.pace {
+                        pace.received += bytes.len() as u64;
+                    }
                     return Poll::Ready(Some(Ok(data(bytes))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(self.cut(&error)))),

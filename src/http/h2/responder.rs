@@ -1,6 +1,6 @@
 //! The answering side of a stream that the other end opened: interim responses, then the final one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,13 +17,18 @@ use crate::http::upload::{Upload, write_beside};
 
 /// The response side of an accepted stream, shared with whoever sends interim responses.
 #[derive(Clone)]
-pub struct Responder(Rc<RefCell<SendResponse<Bytes>>>);
+pub struct Responder(Rc<Answering>);
+
+struct Answering {
+    send: RefCell<SendResponse<Bytes>>,
+    begun: Cell<bool>,
+}
 
 impl Responder {
     /// Wraps the response side of a stream.
     #[must_use]
     pub fn new(send: SendResponse<Bytes>) -> Self {
-        Self(Rc::new(RefCell::new(send)))
+        Self(Rc::new(Answering { send: RefCell::new(send), begun: Cell::new(false) }))
     }
 
     /// Sends an interim response; failures are ignored, as the final one will meet them again.
@@ -31,7 +36,7 @@ impl Responder {
         let mut response = http::Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = headers.clone();
-        let _ = self.0.borrow_mut().send_informational(response);
+        let _ = self.0.send.borrow_mut().send_informational(response);
     }
 
     /// Sends the head and then the body, beside what is left of the request's upload.
@@ -49,7 +54,8 @@ impl Responder {
         let mut response = http::Response::new(());
         (*response.status_mut(), *response.headers_mut()) = head;
         let ends = body.is_empty() && !websocket;
-        let stream = self.0.borrow_mut().send_response(response, ends);
+        self.0.begun.set(true);
+        let stream = self.0.send.borrow_mut().send_response(response, ends);
         let stream = stream.map_err(|error| Error::cut(Side::Client, format!("HTTP/2 stream: {error}")))?;
         if ends {
             return Ok(());
@@ -57,13 +63,19 @@ impl Responder {
         write_beside(SendBody::new(stream, body, Side::Client).patient_for(patience), upload, websocket).await
     }
 
+    /// Whether the final response has begun.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.0.begun.get()
+    }
+
     /// Resets the stream.
     pub fn reset(&self, reason: Reason) {
-        self.0.borrow_mut().send_reset(reason);
+        self.0.send.borrow_mut().send_reset(reason);
     }
 
     /// Completes when the peer resets the stream.
     pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.borrow_mut().poll_reset(cx).map(drop)
+        self.0.send.borrow_mut().poll_reset(cx).map(drop)
     }
 }
