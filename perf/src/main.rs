@@ -23,6 +23,7 @@ mod load;
 mod machine;
 mod options;
 mod peers;
+mod pgo;
 mod probe;
 mod promises;
 mod scenarios;
@@ -36,12 +37,14 @@ const HELP: &str = "\
 Usage: perf COMMAND [OPTIONS]
 
   compare         Lockgate against nginx, HAProxy, Envoy and rathole, scenario by scenario
+  pgo             Builds Lockgate laid out by what it does under load, in target/pgo; some 40 minutes
   filter-faults   A filter that traps on every 1,000th request against the same filter that never does
   filter-reloads  A filter that is replaced 1,000 times under load: failed requests, memory
 
 Options of compare:
   --list           Name the scenarios and who takes part
   --only A,B       Only these scenarios
+  --who A,B        Only these contenders
   --check          Fail (exit 1) if a promise is broken by more than the noise, or a run of Lockgate fails
   --out FOLDER     Where report.md, report.html and runs.json go [default: perf/runs/DATE-MACHINE]
   --hold           Start the contenders, print their addresses and pids, and wait for Enter: for profilers
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.first().map(String::as_str) {
         Some("compare") => asked(compare::run),
+        Some("pgo") => asked(pgo::run),
         Some("filter-faults") => asked(filter_faults::run),
         Some("filter-reloads") => asked(filter_reloads::run),
         // The other processes of this binary.

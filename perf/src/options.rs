@@ -74,6 +74,8 @@ pub struct Options {
     pub reloads: usize,
     /// Names of scenarios, or of contenders in the scenarios about filters; empty means all.
     pub only: Vec<String>,
+    /// Names of contenders of `compare`; empty means all.
+    pub who: Vec<String>,
     /// Where `compare` writes its folder.
     pub out: Option<PathBuf>,
     pub markdown: Option<PathBuf>,
@@ -94,6 +96,7 @@ impl Options {
             hold: false,
             reloads: 1000,
             only: Vec::new(),
+            who: Vec::new(),
             out: None,
             markdown: None,
             programs: Programs::find(),
@@ -114,6 +117,7 @@ impl Options {
                     (options.quick, options.seconds, options.pairs, options.reloads) = (true, 1, 1, 50);
                 }
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--who" => options.who = value()?.split(',').map(str::to_owned).collect(),
                 "--out" => options.out = Some(value()?.into()),
                 "--markdown" => options.markdown = Some(value()?.into()),
                 "--lockgate" => options.programs.lockgate = Some(program(value()?)?),
@@ -130,6 +134,11 @@ impl Options {
     /// Whether what has this name is to run.
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    /// Whether the contender of this name takes part.
+    pub fn admits(&self, name: &str) -> bool {
+        self.who.is_empty() || self.who.iter().any(|who| who == name)
     }
 }
 

@@ -171,7 +171,8 @@ settings! {
     pub struct FilterLimits {
         /// Memory of one VM, of which there is one per worker and a spare; filters in Go take 13 MiB, the largest seen 62.
         optional memory: usize = 64 << 20, MEMORY;
-        /// One callback about headers, trailers or a call's response; most take microseconds, and nobody notices 20 ms.
+        /// One callback about headers, trailers or a call's response, in time of the processor; most take microseconds, and
+        /// nobody notices 20 ms.
         optional header_deadline: Duration = Duration::from_millis(20), DEADLINE;
         /// One callback about a piece of a body; 64 KiB in 50 ms are 1.3 MB/s, slow even for an interpreter.
         optional body_deadline: Duration = Duration::from_millis(50), DEADLINE;

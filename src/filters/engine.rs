@@ -16,7 +16,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, Linker, Module, OptLevel, Poo
 use super::abi;
 use super::state::State;
 
-/// How often the epoch moves: a deadline is late by at most this. 500 wake-ups a second of one idle
+/// How often the epoch moves: each half of a deadline is late by at most this. 500 wake-ups a second of one idle
 /// thread are under 0.1 % of a core; deadlines begin at 1 ms but the common ones are 20 ms and up.
 const TICK: Duration = Duration::from_millis(2);
 

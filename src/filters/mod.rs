@@ -19,6 +19,7 @@ pub mod charset;
 pub mod codec;
 mod commons;
 mod concern;
+mod deadline;
 mod engine;
 mod flow;
 mod health;

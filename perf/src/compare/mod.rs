@@ -81,6 +81,10 @@ fn selected(options: &Options) -> Result<Vec<&'static Scenario>, String> {
     if let Some(unknown) = options.only.iter().find(|only| SCENARIOS.iter().all(|scenario| scenario.name != **only)) {
         return Err(format!("--only {unknown}: no such scenario; perf compare --list names them"));
     }
+    let known = |name: &String| SCENARIOS.iter().flat_map(|scenario| scenario.who).any(|who| who.name() == *name);
+    if let Some(unknown) = options.who.iter().find(|name| !known(name)) {
+        return Err(format!("--who {unknown}: no such contender; perf compare --list names them"));
+    }
     let quick = |scenario: &&Scenario| scenario.quick || !options.quick || !options.only.is_empty();
     Ok(SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)).filter(quick).collect())
 }

@@ -67,7 +67,7 @@ impl Session<'_> {
             return Ok(outcome);
         }
         let mut contenders = Vec::new();
-        for &who in scenario.who {
+        for who in self.contenders(scenario) {
             if let Some(contender) = self.start(&bench, network.as_ref(), who, 1, &mut outcome) {
                 contenders.push((who, contender));
             }
@@ -87,6 +87,10 @@ impl Session<'_> {
             }
         }
         Ok(outcome)
+    }
+
+    fn contenders(&self, scenario: &'static Scenario) -> impl Iterator<Item = Who> {
+        scenario.who.iter().copied().filter(|who| self.options.admits(who.name()))
     }
 
     fn missing_tool(&self, scenario: &Scenario) -> Option<String> {
@@ -141,7 +145,7 @@ impl Session<'_> {
     /// For memory: every run in new processes, which have not kept anything from the last.
     fn afresh(&self, bench: &Bench, network: Option<&Network>, outcome: &mut Outcome) {
         for round in 1..=self.options.pairs {
-            for &who in bench.scenario.who {
+            for who in self.contenders(bench.scenario) {
                 if let Some(contender) = self.start(bench, network, who, round, outcome) {
                     one(bench, &contender, who, round, Phase::Saturated, outcome);
                 }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use wasmtime::{Memory, ResourceLimiter, TypedFunc};
 
 use super::commons::Mailbox;
+use super::deadline::Deadline;
 use super::observe::{Level, Observer};
 use super::plugin::Plugin;
 use super::stream::{Data, Shared};
@@ -104,6 +105,8 @@ pub struct State {
     pub allocator: Option<TypedFunc<u32, u32>>,
     /// The callback that runs.
     pub phase: Phase,
+    /// How long it may.
+    pub deadline: Deadline,
     /// The context that host calls act on.
     pub effective: u32,
     /// The request of that context, lent.
@@ -174,6 +177,7 @@ impl State {
             memory: None,
             allocator: None,
             phase: Phase::Initialize,
+            deadline: Deadline::default(),
             effective: 0,
             lent: None,
             index: 0,

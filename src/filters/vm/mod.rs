@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use wasmtime::{Instance, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
 use super::abi;
-use super::engine::ticks;
+use super::deadline::Deadline;
 use super::observe::Observer;
 use super::plugin::Plugin;
 use super::state::{CallResponse, Effect, Phase, ROOT, State, StreamContext};
@@ -64,7 +64,8 @@ impl Vm {
         let (state, notes) = State::new(plugin.clone(), observer);
         let mut store = Store::new(plugin.instance.module().engine(), state);
         store.limiter(|state| &mut state.limiter);
-        store.set_epoch_deadline(ticks(plugin.settings.limits.start_deadline));
+        Deadline::watch(&mut store, |state| &mut state.deadline);
+        Deadline::set(&mut store, plugin.settings.limits.start_deadline, |state| &mut state.deadline);
         plugin.metrics.starts.inc();
         Self::boot(plugin, store, notes)
     }
@@ -281,7 +282,7 @@ impl Vm {
             observer.begin(name, &format!("{arguments:?}"));
             (observer, Instant::now())
         });
-        self.store.set_epoch_deadline(ticks(deadline));
+        Deadline::set(&mut self.store, deadline, |state| &mut state.deadline);
         let called = function.call(&mut self.store, arguments);
         if context == ROOT {
             // It may have acted on a stream; no other callback follows.

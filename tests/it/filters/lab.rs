@@ -71,7 +71,7 @@ pub struct Lab {
     next: std::sync::atomic::AtomicUsize,
 }
 
-/// The defaults with longer deadlines, which are wall time: a machine may be busy.
+/// The defaults with longer deadlines: guests here are built for tests, not for speed.
 fn settings_of(module: std::path::PathBuf) -> FilterSettings {
     let mut settings = FilterSettings::new(ModuleSource::File(module));
     settings.limits.header_deadline = Duration::from_millis(250);
