@@ -90,6 +90,13 @@ pub const DRAIN_BYTES: usize = 256 * 1024;
 /// without letting a slow client pin more.
 pub const OUTPUT_HIGH_WATER: usize = 256 * 1024;
 
+/// The same while memory is short.
+pub const OUTPUT_WHEN_SHORT: usize = 16 * 1024;
+
+/// While memory is short, a reader that takes nothing for this long is cut: what is held for it is others'
+/// need. A line that loses packets rests for a second.
+pub const STALL_WHEN_SHORT: Duration = Duration::from_secs(2);
+
 /// HTTP/2 stream window towards clients: 256 KiB, times `streams_per_connection` bounds uploads.
 pub const PUBLIC_STREAM_WINDOW: u32 = 256 * 1024;
 

@@ -54,6 +54,7 @@ impl Connector {
     ) -> Result<Self, StartError> {
         let (drain, watch) = drain::channel();
         metrics.count_workers(workers.count(), workers.rings());
+        memory::watch(office, config.limits.memory, metrics.clone());
         let limits = Limits {
             backend_connections: config.limits.backend_connections,
             backend_idle_timeout: config.limits.backend_idle_timeout,
@@ -64,7 +65,6 @@ impl Connector {
             data_dir: config.data_dir.clone(),
             credentials: credentials.clone(),
             limits,
-            shortage: memory::watch(office, config.limits.memory, metrics.clone()),
             policy: policy(&config.dial),
             resolver,
             metrics: metrics.clone(),

@@ -26,7 +26,6 @@ use crate::edge::{Door, listen};
 use crate::exchange::{Corridor, Identity};
 use crate::filters::Host;
 use crate::http::Scheme;
-use crate::io::memory::Shortage;
 use crate::io::socket;
 use crate::io::worker::Workers;
 use crate::limits::Limits;
@@ -113,13 +112,13 @@ impl Edge {
             ticketer,
         });
         metrics.generation.set(1);
+        memory::watch(office, config.limits.memory, metrics.clone());
         let (door_office, office_desk) = arrival::office();
         let (drain, watch) = drain::channel();
         let report_watch = watch.clone();
         let parts = Parts {
             core: core.clone(),
             limits: snapshot::limits(&config.limits),
-            shortage: memory::watch(office, config.limits.memory, metrics.clone()),
             link_tls,
             office: door_office,
             runtime: office.clone(),
@@ -231,7 +230,6 @@ pub async fn token(
 struct Parts {
     core: Arc<Core>,
     limits: Limits,
-    shortage: Shortage,
     link_tls: EdgeTls,
     office: Office,
     runtime: Handle,
@@ -255,13 +253,10 @@ impl Parts {
         let filters = Host::start(self.runtime, Box::new(backends.clone()), shard.clone());
         let relay = Relay::new(fleet, backends, limits.clone(), shard.clone());
         let access = self.access.map(AccessLog::start);
-        let rooms = self.core.rooms.clone();
-        let shortage = self.shortage.clone();
-        let corridor = Corridor::new(rooms, (filters, relay), shortage, shard.clone(), access, self.identity);
+        let corridor = Corridor::new(self.core.rooms.clone(), (filters, relay), shard.clone(), access, self.identity);
         let door = Rc::new(Door {
             corridor,
             limits,
-            shortage: self.shortage,
             shard,
             tls: self.core.tls.clone(),
             link_tls: self.link_tls,

@@ -54,7 +54,7 @@ pub(super) fn keep(shared: Arc<Shared>, index: usize, count: usize) {
     let (setup, limits) = (&shared.setup, Rc::new(shared.setup.limits.clone()));
     let shard = Shard::start(&setup.metrics);
     let backends = Backends::new(limits, Resolver::new(setup.resolver.clone()), setup.policy.clone(), shard.clone());
-    let server = Rc::new(Server::new(backends, setup.shortage.clone(), shard));
+    let server = Rc::new(Server::new(backends, shard));
     tokio::task::spawn_local(async move {
         let mut wanted = shared.wanted.subscribe();
         let mut started = 0;

@@ -25,7 +25,6 @@ use tokio::sync::watch;
 
 use crate::backend::{Policy, dns};
 use crate::drain::Watch;
-use crate::io::memory::Shortage;
 use crate::io::worker::Workers;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -41,8 +40,6 @@ pub struct Setup {
     pub credentials: Credentials,
     /// Limits towards backends.
     pub limits: Limits,
-    /// Whether memory is short.
-    pub shortage: Shortage,
     /// What it dials, whatever the edge pushes.
     pub policy: Policy,
     /// The resolver.

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result, Side};
 use crate::http::h2::{H2Body, Responder, StreamGuard};
 use crate::http::{Body, Interim, Outgoing, Response, fields};
 use crate::id::RequestId;
-use crate::io::memory::Shortage;
+use crate::io::memory;
 use crate::limits::Limits;
 use crate::metrics::Shard;
 use crate::tunnel::field;
@@ -29,7 +29,6 @@ use crate::tunnel::field;
 /// What one worker of a connector serves streams with.
 pub(super) struct Server {
     backends: Rc<Backends>,
-    shortage: Shortage,
     shard: Rc<Shard>,
     crew: Crew<Job>,
 }
@@ -43,8 +42,8 @@ pub(super) struct Job {
 }
 
 impl Server {
-    pub(super) fn new(backends: Rc<Backends>, shortage: Shortage, shard: Rc<Shard>) -> Self {
-        Self { backends, shortage, shard, crew: Crew::default() }
+    pub(super) fn new(backends: Rc<Backends>, shard: Rc<Shard>) -> Self {
+        Self { backends, shard, crew: Crew::default() }
     }
 
     /// Serves a stream on a task of its own.
@@ -136,7 +135,7 @@ async fn relay(
         let detail = format!("the edge asked for the app {app:?}, which it has not pushed to this connector");
         Error::new(Kind::ConnectorUnavailable, detail)
     })?;
-    if server.shortage.is_now() {
+    if memory::is_short() {
         return Err(Error::new(Kind::Overloaded, "limits.memory of the connector is taken"));
     }
     let target = &opened.target;

@@ -28,9 +28,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::drain::{Local, Watch};
 use crate::exchange::Corridor;
 use crate::http::{Peer, Scheme};
-use crate::io::memory::Shortage;
-use crate::io::socket;
 use crate::io::tcp::Tcp;
+use crate::io::{memory, socket};
 use crate::limits::Limits;
 use crate::metrics::Shard;
 use crate::tls::{self, Stream, alpn};
@@ -55,8 +54,6 @@ pub struct Door {
     pub corridor: Corridor,
     /// The limits of the process.
     pub limits: Rc<Limits>,
-    /// Whether memory is short.
-    pub shortage: Shortage,
     /// This worker's counters.
     pub shard: Rc<Shard>,
     /// TLS towards clients.
@@ -139,7 +136,7 @@ fn admit(door: &Rc<Door>, tcp: TcpStream, addr: SocketAddr, scheme: Scheme) {
 impl Door {
     /// A place for one more client; else the limit that is reached.
     fn place(&self) -> Result<Place, &'static str> {
-        if self.shortage.is_now() {
+        if memory::is_short() {
             return Err("memory");
         }
         Place::take(&self.open, self.limits.connections).ok_or("connections")

@@ -33,7 +33,7 @@ use crate::filters::{Host, When};
 use crate::http::path::Normal;
 use crate::http::{Authority, Body, Interim, Outgoing, Peer, Request, Response, Scheme, Version};
 use crate::id::RequestId;
-use crate::io::memory::Shortage;
+use crate::io::memory;
 use crate::metrics::Shard;
 use crate::relay::{Relay, Relayed};
 use crate::routing::Outcome;
@@ -45,7 +45,6 @@ pub struct Corridor {
     rooms: Arc<ArcSwap<Rooms>>,
     filters: Rc<Host>,
     relay: Relay,
-    shortage: Shortage,
     shard: Rc<Shard>,
     access: Option<Rc<AccessLog>>,
     identity: Identity,
@@ -117,12 +116,11 @@ impl Corridor {
     pub fn new(
         rooms: Arc<ArcSwap<Rooms>>,
         (filters, relay): (Rc<Host>, Relay),
-        shortage: Shortage,
         shard: Rc<Shard>,
         access: Option<Rc<AccessLog>>,
         identity: Identity,
     ) -> Self {
-        Self { rooms, filters, relay, shortage, shard, access, identity }
+        Self { rooms, filters, relay, shard, access, identity }
     }
 
     /// The answer to bytes that never became a request.
@@ -171,7 +169,7 @@ impl Corridor {
         arrived: Arrived,
         record: &mut Record,
     ) -> Result<Response, Stop> {
-        if self.shortage.is_now() {
+        if memory::is_short() {
             return Err(Error::new(Kind::Overloaded, "limits.memory is taken").into());
         }
         let peer = arrived.peer.clone();

@@ -1,4 +1,4 @@
-//! How long the sender of a body is waited for: silence has a limit, and so has a trickle.
+//! How long the sender of a body is waited for, and its reader: silence has a limit, and so has a trickle.
 //!
 //! ```text
 //!   waited so far  ≤  silence + received ÷ rate        and no single wait > silence
@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::io::clock::Watchdog;
-use crate::limits::Limits;
+use crate::io::memory;
+use crate::limits::{Limits, STALL_WHEN_SHORT};
 
 /// How long a sender is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,42 @@ impl Waits {
     pub fn end(&mut self) {
         if let Some(since) = self.since.take() {
             self.waited += since.elapsed();
+            self.watchdog.disarm();
+        }
+    }
+}
+
+/// The wait for a reader that takes nothing.
+#[derive(Default)]
+pub struct Stall {
+    watchdog: Watchdog,
+    since: Option<Instant>,
+}
+
+impl Stall {
+    /// Waits on; ready when it has been `patience`, or [`STALL_WHEN_SHORT`] and memory is short. Who stalls is
+    /// looked at that often, since nothing else would wake it.
+    pub fn poll_over(&mut self, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let since = match self.since {
+            Some(since) => since,
+            None => {
+                self.watchdog.arm(patience.min(STALL_WHEN_SHORT));
+                *self.since.insert(Instant::now())
+            }
+        };
+        loop {
+            ready!(self.watchdog.poll_elapsed(cx));
+            let left = patience.saturating_sub(since.elapsed());
+            if left.is_zero() || (memory::is_short() && since.elapsed() >= STALL_WHEN_SHORT) {
+                return Poll::Ready(());
+            }
+            self.watchdog.arm(left.min(STALL_WHEN_SHORT));
+        }
+    }
+
+    /// It has taken something.
+    pub fn end(&mut self) {
+        if self.since.take().is_some() {
             self.watchdog.disarm();
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   limits.memory, or the machine's ─▶ the process's own pages ┐
-//!   or the control group's limit    ─▶ the group's working set ┴▶ Shortage ─▶ door, corridor, connector
+//!   or the control group's limit    ─▶ the group's working set ┴▶ short? ─▶ door, corridor, connector, writers
 //! ```
 //!
 //! What is measured is what the kernel kills for, not what single buffers add up to. It refuses to
@@ -11,7 +11,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Of what the control group or the machine has, in percent: the rest is for what comes between two looks,
@@ -24,30 +23,13 @@ const RELIEF: u64 = 95;
 /// Where control groups are mounted, by custom of all distributions.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Whether memory is short; cheap to clone and to ask.
-#[derive(Clone, Debug, Default)]
-pub struct Shortage(Arc<AtomicBool>);
+/// Memory is the process's, and so is the want of it.
+static SHORT: AtomicBool = AtomicBool::new(false);
 
-impl Shortage {
-    /// Whether to take nothing new upon oneself.
-    #[must_use]
-    pub fn is_now(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Judges anew; says whether that changed anything.
-    pub fn judge(&self, used: u64, budget: &Budget) -> bool {
-        let was = self.is_now();
-        let most = if was { budget.bytes / 100 * RELIEF } else { budget.bytes };
-        self.0.store(used > most, Ordering::Relaxed);
-        was != (used > most)
-    }
-
-    /// Whether somebody else still asks.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
+/// Whether to take nothing new upon oneself, and to hold less of what is under way.
+#[must_use]
+pub fn is_short() -> bool {
+    SHORT.load(Ordering::Relaxed)
 }
 
 /// What may be taken, and where to read what is.
@@ -102,6 +84,16 @@ impl Budget {
             _ => (machine, Of::Machine),
         };
         Some(Self { bytes: bytes / 100 * SHARE, of })
+    }
+
+    /// Says to all whether memory is short, now that `used` bytes are taken; whether that is news.
+    pub fn judge(&self, used: u64) -> bool {
+        let short = self.is_overdrawn(is_short(), used);
+        SHORT.swap(short, Ordering::Relaxed) != short
+    }
+
+    fn is_overdrawn(&self, already: bool, used: u64) -> bool {
+        used > if already { self.bytes / 100 * RELIEF } else { self.bytes }
     }
 
     /// Bytes that are taken now.
@@ -198,23 +190,12 @@ fn pages() -> Option<[u64; 2]> {
 mod tests {
     use super::*;
 
-    fn budget(bytes: u64) -> Budget {
-        Budget { bytes, of: Of::Setting }
-    }
-
     #[test]
     fn a_shortage_begins_above_the_budget_and_ends_well_below() {
-        let (shortage, budget) = (Shortage::default(), budget(1000));
-        for (used, short, changes) in [
-            (1000, false, false),
-            (1001, true, true),
-            (960, true, false),
-            (950, false, true),
-            (999, false, false),
-            (5000, true, true),
-        ] {
-            assert_eq!(shortage.judge(used, &budget), changes, "{used}");
-            assert_eq!(shortage.is_now(), short, "{used}");
+        let (mut short, budget) = (false, Budget { bytes: 1000, of: Of::Setting });
+        for (used, expected) in [(1000, false), (1001, true), (960, true), (950, false), (999, false), (5000, true)] {
+            short = budget.is_overdrawn(short, used);
+            assert_eq!(short, expected, "{used}");
         }
     }
 

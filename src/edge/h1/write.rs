@@ -9,8 +9,7 @@ use crate::error::{Error, Result, Side};
 use crate::http::Body;
 use crate::http::h1::writer::BodyWriter;
 use crate::http::h1::{Conn, Inbound, Shared};
-use crate::http::patience::{Patience, Waits};
-use crate::io::clock::Watchdog;
+use crate::http::patience::{Patience, Stall, Waits};
 
 /// What a client may send ahead while its request is under way: some pipelined heads.
 const AHEAD_BYTES: usize = 64 * 1024;
@@ -24,7 +23,7 @@ pub(super) fn write_body(
     shut: bool,
 ) -> impl Future<Output = Result<()>> {
     let mut ended = false;
-    let mut stalled = Watchdog::default();
+    let mut stalled = Stall::default();
     let mut written = 0;
     let mut upload = UploadWatch::new(&conn.borrow(), Patience { silence: idle, rate: 0 });
     std::future::poll_fn(move |cx| {
@@ -44,7 +43,7 @@ pub(super) fn write_body(
             let flushed = if shut && ended { conn.poll_shutdown(cx) } else { conn.poll_flush(cx) };
             match flushed {
                 Poll::Ready(Ok(())) if ended => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => stalled.disarm(),
+                Poll::Ready(Ok(())) => stalled.end(),
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Err(Error::cut(Side::Client, format!("writing: {error}"))));
                 }
@@ -52,13 +51,12 @@ pub(super) fn write_body(
                     // A client that takes some bytes is slow; one that takes none is gone.
                     if written != conn.bytes_written {
                         written = conn.bytes_written;
-                        stalled.disarm();
+                        stalled.end();
                     }
                     if shut {
                         return Poll::Pending; // a WebSocket may wait as long as TCP does
                     }
-                    stalled.arm_once(idle);
-                    ready!(stalled.poll_elapsed(cx));
+                    ready!(stalled.poll_over(idle, cx));
                     return Poll::Ready(Err(Error::cut(Side::Client, "the client stopped reading")));
                 }
             }

@@ -27,7 +27,8 @@ use crate::error::{Error, Kind, Side};
 use crate::http::Frame;
 use crate::http::body::{data, trailers};
 use crate::http::fields::strip_forbidden_trailers;
-use crate::limits::OUTPUT_HIGH_WATER;
+use crate::io::memory;
+use crate::limits::{OUTPUT_HIGH_WATER, OUTPUT_WHEN_SHORT};
 use crate::tls::Stream;
 
 /// A connection shared between its driver and the body it handed out.
@@ -287,7 +288,7 @@ impl Conn {
     /// Room for another piece of a body.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.output.len() < OUTPUT_HIGH_WATER
+        self.output.len() < if memory::is_short() { OUTPUT_WHEN_SHORT } else { OUTPUT_HIGH_WATER }
     }
 
     /// Queues bytes for writing.

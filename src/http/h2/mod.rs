@@ -24,9 +24,8 @@ pub use watch::{End, Watch, Watched};
 
 use super::body::{Body, Frame, data, trailers};
 use super::fields::strip_forbidden_trailers;
-use super::patience::{Patience, Waits};
+use super::patience::{Patience, Stall, Waits};
 use crate::error::{Error, Kind, Side};
-use crate::io::clock::Watchdog;
 use crate::limits::{CRUMB_BYTES, GATHERED_BYTES, H2_SEND_BUFFER};
 
 /// The body of an HTTP/2 message.
@@ -173,7 +172,7 @@ pub struct SendBody {
     peer: Side,
     /// How long the peer may leave us without credit, and since when it has.
     patience: Option<Duration>,
-    stalled: Watchdog,
+    stalled: Stall,
     /// Bytes handed to the connection.
     pub sent: u64,
 }
@@ -190,7 +189,7 @@ impl SendBody {
             touched: false,
             peer,
             patience: None,
-            stalled: Watchdog::default(),
+            stalled: Stall::default(),
             sent: 0,
         }
     }
@@ -227,11 +226,10 @@ impl SendBody {
         self.stream.reserve_capacity(self.pending.len().min(H2_SEND_BUFFER));
         let polled = self.stream.poll_capacity(cx);
         if let (Poll::Pending, Some(patience)) = (&polled, self.patience) {
-            self.stalled.arm_once(patience);
-            ready!(self.stalled.poll_elapsed(cx));
+            ready!(self.stalled.poll_over(patience, cx));
             return Poll::Ready(Err(Error::cut(self.peer, format!("no credit for {patience:?}"))));
         }
-        self.stalled.disarm();
+        self.stalled.end();
         Poll::Ready(match ready!(polled) {
             Some(Ok(capacity)) => Ok(capacity),
             Some(Err(error)) => Err(self.reset_by_peer(&error)),
