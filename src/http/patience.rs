@@ -178,4 +178,17 @@ mod tests {
         std::future::poll_fn(|cx| waits.poll_over(PATIENCE.at_any_rate(), 0, cx)).await;
         assert_eq!(began.elapsed(), Duration::from_secs(10));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_has_its_whole_patience_and_anew_after_each_byte() {
+        let (mut stall, patience) = (Stall::default(), Duration::from_secs(60));
+        for moves in [59, 3] {
+            let wait = std::future::poll_fn(|cx| stall.poll_over(patience, cx));
+            assert!(tokio::time::timeout(Duration::from_secs(moves), wait).await.is_err(), "{moves}");
+            stall.end();
+        }
+        let began = Instant::now();
+        std::future::poll_fn(|cx| stall.poll_over(patience, cx)).await;
+        assert_eq!(began.elapsed(), patience);
+    }
 }

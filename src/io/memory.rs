@@ -100,7 +100,8 @@ impl Budget {
     #[must_use]
     pub fn used(&self) -> Option<u64> {
         match &self.of {
-            Of::Group(group) => group.used(),
+            // A group may be gone while its process is not; a shortage must not last for want of news.
+            Of::Group(group) => group.used().or_else(own),
             Of::Setting | Of::Machine => own(),
         }
     }
